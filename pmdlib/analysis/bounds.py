@@ -1,0 +1,171 @@
+"""Every step size, constant and rate of the theory, one function each.
+
+Notation: γ = ``discount``, φmax = ``phi_max``, Qmax = φmax/(1-γ), M = Σ_i |A_i|, η = ``step``,
+κ = ``mismatch``, T = ``iterations``. Nothing here looks at a game, a policy or a run: these are
+the formulas, and a claim is where they meet a measurement.
+"""
+
+from collections.abc import Sequence
+from math import sqrt
+
+import numpy as np
+
+from pmdlib.arithmetic import Array
+from pmdlib.errors import PmdError
+
+Number = float | Array
+
+
+def largest_q(*, phi_max: float, discount: float) -> float:
+    """Qmax = φmax/(1-γ), the largest value of the potential."""
+    return phi_max / (1 - discount)
+
+
+def _check_phi_max(phi_max: float) -> None:
+    if not phi_max > 0:
+        raise PmdError(f"phi_max is {phi_max}: a constant potential has no theory step; give one")
+
+
+# Step sizes
+
+
+def step_euclidean(*, phi_max: float, discount: float, num_actions: Sequence[int]) -> float:
+    """η_E = (1-γ)/(4 φmax M), the step of Section V.A [paper]."""
+    _check_phi_max(phi_max)
+    return (1 - discount) / (4 * phi_max * sum(num_actions))
+
+
+def step_euclidean_large(*, phi_max: float, discount: float, num_actions: Sequence[int]) -> float:
+    """2(1-γ)/(φmax M): eight times the paper's step, same improvement bound [beyond]."""
+    _check_phi_max(phi_max)
+    return 2 * (1 - discount) / (phi_max * sum(num_actions))
+
+
+def step_kl(*, phi_max: float, discount: float, num_agents: int) -> float:
+    """η_KL = (1-γ)/(2 φmax √N), the step of Section V.B [paper]."""
+    _check_phi_max(phi_max)
+    return (1 - discount) / (2 * phi_max * sqrt(num_agents))
+
+
+def step_kl_constant(*, phi_max: float, discount: float) -> float:
+    """(1-γ)/φmax for every N and every action set: the constant KL step [beyond]."""
+    _check_phi_max(phi_max)
+    return (1 - discount) / phi_max
+
+
+# Policy improvement
+
+
+def interaction_norm(num_actions: Sequence[int]) -> float:
+    """Λ = λmax(w wᵀ - diag w²), w_i² = 4 ⌊m_i/2⌋ ⌈m_i/2⌉ / m_i [beyond].
+
+    It measures how strongly simultaneous Euclidean moves of the agents can interfere;
+    Λ <= M - min_i m_i, and Λ = w_1 w_2 for two agents.
+    """
+    squares = np.array([4 * (m // 2) * ((m + 1) // 2) / m for m in num_actions])
+    weights = np.sqrt(squares)
+    return float(np.linalg.eigvalsh(np.outer(weights, weights) - np.diag(squares))[-1])
+
+
+def improvement_coefficient(*, step: float, discount: float) -> float:
+    """1/(2η(1-γ)): what multiplies Σ_s d(s) Σ_i ||D_i||² (Euclidean) or J_i (KL) [derived]."""
+    return 1 / (2 * step * (1 - discount))
+
+
+def improvement_coefficient_sharp(
+    *, step: float, phi_max: float, discount: float, num_actions: Sequence[int]
+) -> float:
+    """(1/η - Qmax Λ/4)/(1-γ): the Euclidean coefficient at any step [beyond]."""
+    q_max = largest_q(phi_max=phi_max, discount=discount)
+    return (1 / step - q_max * interaction_norm(num_actions) / 4) / (1 - discount)
+
+
+def variance_coefficient(*, step: float, phi_max: float, discount: float) -> float:
+    """η(1 - ηQmax/2): multiplies Σ_i Var_{π_i}(Q_i) in a KL step, for ηQmax <= 2 [beyond]."""
+    return step * (1 - step * largest_q(phi_max=phi_max, discount=discount) / 2)
+
+
+def half_face_threshold(*, num_agents: int, num_actions: int) -> float:
+    """8/((N-1)m): above it the Euclidean step loses on the half-face game, φmax = 1, γ = 0."""
+    return 8 / ((num_agents - 1) * num_actions)
+
+
+# Nash regret
+
+
+def _regret(
+    constant: Number, phi_max: float, discount: float, mismatch: Number, iterations: Number
+) -> Number:
+    square = constant * mismatch / ((1 - discount) ** 3 * iterations)
+    return phi_max * np.sqrt(square)
+
+
+def regret_euclidean(
+    *,
+    phi_max: float,
+    discount: float,
+    num_actions: Sequence[int],
+    mismatch: Number,
+    iterations: Number,
+) -> Number:
+    """φmax √(32 κ M / ((1-γ)³ T)) at the step `step_euclidean` [derived]."""
+    return _regret(32 * sum(num_actions), phi_max, discount, mismatch, iterations)
+
+
+def regret_euclidean_sharp(
+    *,
+    phi_max: float,
+    discount: float,
+    num_actions: Sequence[int],
+    mismatch: Number,
+    iterations: Number,
+) -> Number:
+    """9.7 in place of 32, at the same step [beyond]."""
+    return _regret(9.7 * sum(num_actions), phi_max, discount, mismatch, iterations)
+
+
+def regret_euclidean_large_step(
+    *,
+    phi_max: float,
+    discount: float,
+    num_actions: Sequence[int],
+    mismatch: Number,
+    iterations: Number,
+) -> Number:
+    """(√2 + 1/√M)² <= 4.5 in place of 32, at the step `step_euclidean_large` [beyond]."""
+    total = sum(num_actions)
+    constant = (sqrt(2) + 1 / sqrt(total)) ** 2
+    return _regret(constant * total, phi_max, discount, mismatch, iterations)
+
+
+def regret_kl(
+    *,
+    phi_max: float,
+    discount: float,
+    num_agents: int,
+    mismatch: Number,
+    c: Number,
+    iterations: Number,
+) -> Number:
+    """φmax √(12 κ √N / (c (1-γ)³ T)) at the step `step_kl` (Theorem V.6) [derived]."""
+    return _regret(12 * sqrt(num_agents) / c, phi_max, discount, mismatch, iterations)
+
+
+def regret_kl_sharp(
+    *,
+    phi_max: float,
+    discount: float,
+    num_agents: int,
+    mismatch: Number,
+    c: Number,
+    iterations: Number,
+) -> Number:
+    """8/3 in place of 12, at the same step [beyond]."""
+    return _regret(8 / 3 * sqrt(num_agents) / c, phi_max, discount, mismatch, iterations)
+
+
+def regret_kl_constant_step(
+    *, phi_max: float, discount: float, mismatch: Number, c: Number, iterations: Number
+) -> Number:
+    """φmax √(2 κ / (c (1-γ)³ T)) at the step `step_kl_constant`: no N at all [beyond]."""
+    return _regret(2 / c, phi_max, discount, mismatch, iterations)

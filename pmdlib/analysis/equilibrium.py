@@ -1,0 +1,224 @@
+"""Best responses, Nash gap and regret, the constant c, the mismatch coefficient κ."""
+
+import numpy as np
+
+from pmdlib.analysis.policies import check_agent, check_policy
+from pmdlib.analysis.values import (
+    Evaluation,
+    action_values,
+    discounted_occupancy,
+    discounted_sum,
+    evaluate,
+    state_kernel,
+)
+from pmdlib.arithmetic import Array, is_exact
+from pmdlib.errors import NotConvergedError, PmdError
+from pmdlib.games.game import InducedMDP, MarkovGame, Policy
+
+#: Two action values tie when they differ by less than this times (largest reward)/(1-γ): some
+#: thousand roundings of a value, far below any advantage that moves a policy.
+TIE_TOLERANCE = 1e-12
+
+#: Policy iteration visits each deterministic policy at most once; far fewer are ever needed.
+POLICY_ITERATION_LIMIT = 1000
+
+
+def tie_tolerance(game: MarkovGame) -> float:
+    """Difference of two action values of ``game`` below which they count as equal."""
+    return TIE_TOLERANCE * game.reward_bound / float(1 - game.discount)
+
+
+def solve_mdp(mdp: InducedMDP, q: Array, tolerance: float) -> tuple[Array, Array]:
+    """Solve one agent's MDP by policy iteration, started greedily at action values (..., S, A).
+
+    An action is exchanged only for one that is better by more than ``tolerance`` (0 in exact
+    arithmetic), so rounding cannot make the iteration cycle.
+
+    Returns
+    -------
+    values : ndarray (..., S)
+    actions : ndarray (..., S) of int
+    """
+    actions = q.argmax(axis=-1)
+    table = np.broadcast_to(mdp.kernel, (*q.shape, q.shape[-2]))
+    rewards = np.broadcast_to(mdp.rewards, q.shape)
+    margin = 0 if is_exact(q) else tolerance
+    for _ in range(POLICY_ITERATION_LIMIT):
+        chosen = actions[..., None]
+        kernel = np.take_along_axis(table, chosen[..., None], axis=-2)[..., 0, :]
+        chosen_rewards = np.take_along_axis(rewards, chosen, axis=-1)
+        values = discounted_sum(kernel, chosen_rewards, mdp.discount)[..., 0]
+        q = action_values(mdp, values)
+        better = q.argmax(axis=-1)
+        gain = np.take_along_axis(q, better[..., None], -1) - np.take_along_axis(q, chosen, -1)
+        switch = gain[..., 0] > margin
+        if not switch.any():
+            return values, actions
+        actions = np.where(switch, better, actions)
+    raise NotConvergedError(
+        f"policy iteration did not end in {POLICY_ITERATION_LIMIT} rounds on an MDP with "
+        f"{q.shape[-2]} states and {q.shape[-1]} actions"
+    )
+
+
+def best_responses(evaluation: Evaluation) -> tuple[Array, tuple[Array, ...]]:
+    """Solve every agent's MDP: optimal values (..., N, S) and N arrays (..., S) of actions."""
+    tolerance = tie_tolerance(evaluation.game)
+    solved = [
+        solve_mdp(mdp, q, tolerance)
+        for mdp, q in zip(evaluation.mdps, evaluation.averaged_q, strict=True)
+    ]
+    return np.stack([s[0] for s in solved], axis=-2), tuple(s[1] for s in solved)
+
+
+def best_response(game: MarkovGame, policy: Policy, agent: int) -> Array:
+    """Find a best response of one agent to the others, by exact policy iteration.
+
+    Parameters
+    ----------
+    game : MarkovGame
+    policy : tuple of N arrays (..., S, A_i)
+    agent : int
+
+    Returns
+    -------
+    ndarray (..., S, A_i): a deterministic policy, optimal from every state.
+
+    Raises
+    ------
+    InvalidPolicyError
+        If the policy does not fit the game, or there is no such agent.
+    """
+    check_agent(game, agent)
+    evaluation = evaluate(game, policy)
+    _, actions = solve_mdp(
+        evaluation.mdps[agent], evaluation.averaged_q[agent], tie_tolerance(game)
+    )
+    return np.asarray(np.eye(game.num_actions[agent])[actions])
+
+
+def gaps(evaluation: Evaluation, initial: Array) -> Array:
+    """Gain of each agent's best response, from ``initial`` (S,): (..., N)."""
+    optimal, _ = best_responses(evaluation)
+    gain = (optimal - evaluation.values) @ initial
+    return np.maximum(gain, 0)  # keeping one's own policy is a deviation of gain zero
+
+
+def nash_gap(game: MarkovGame, policy: Policy, *, per_agent: bool = False) -> Array | float:
+    """Compute the Nash gap max_i max_{π_i'} V_i^{π_i', π_-i}(ρ) - V_i^π(ρ).
+
+    Parameters
+    ----------
+    game : MarkovGame
+    policy : tuple of N arrays (..., S, A_i)
+    per_agent : bool
+        Return the gain of each agent, (..., N), in place of the largest.
+
+    Returns
+    -------
+    float, or ndarray (...) for a batch of policies; non-negative, in units of reward.
+
+    Raises
+    ------
+    InvalidPolicyError
+        If the policy does not fit the game.
+    """
+    gain = gaps(evaluate(game, policy), game.initial)
+    if per_agent:
+        return gain
+    largest = gain.max(axis=-1)
+    return largest if largest.ndim else largest.item()
+
+
+def nash_regret(gap: Array) -> Array:
+    """Average the Nash gaps of the first T policies: (1/T) Σ_{t<T} gap_t for T = 1, 2, ..
+
+    Parameters
+    ----------
+    gap : ndarray (T, ...)
+        Nash gaps along a run, such as ``trace.nash_gap``.
+
+    Returns
+    -------
+    ndarray (T, ...): entry T-1 is the Nash regret after T iterations.
+
+    Raises
+    ------
+    PmdError
+        If there is no gap to average.
+    """
+    gap = np.asarray(gap)
+    if gap.ndim == 0 or len(gap) == 0:
+        raise PmdError("nash_regret needs at least one Nash gap, along the first axis")
+    lengths = np.arange(1, len(gap) + 1).reshape(-1, *[1] * (gap.ndim - 1))
+    return np.asarray(np.cumsum(gap, axis=0) / lengths)
+
+
+def argmax_mass(policy: Array, table: Array, tolerance: float) -> Array:
+    """Mass that ``policy`` (..., A) puts on the largest entries of ``table``, ties included."""
+    best = table.max(axis=-1, keepdims=True)
+    ties = table >= best - (0 if is_exact(table) else tolerance)
+    return np.where(ties, policy, 0).sum(axis=-1)
+
+
+def constants_c(evaluation: Evaluation) -> Array:
+    """Smallest mass on the best actions over agents and states: (...)."""
+    tolerance = tie_tolerance(evaluation.game)
+    masses = [
+        argmax_mass(own, q, tolerance).min(axis=-1)
+        for own, q in zip(evaluation.policy, evaluation.averaged_q, strict=True)
+    ]
+    return np.stack(masses, axis=-1).min(axis=-1)
+
+
+def constant_c(game: MarkovGame, policy: Policy) -> Array | float:
+    """Compute c = min_{i,s} Σ_{a in argmax Q_i(s,.)} π_i(a|s), the mass on the best actions.
+
+    Actions tie when their averaged Q differ by less than `TIE_TOLERANCE` · max|r| / (1-γ); tied
+    actions count together, as in the definition of the argmax set.
+
+    Returns
+    -------
+    float in [0, 1], positive for a policy with full support; an array for a batch.
+    """
+    c = constants_c(evaluate(game, policy))
+    return c if c.ndim else c.item()
+
+
+def mismatch(game: MarkovGame, policies: Policy, below: Array | None = None) -> Array:
+    """Compute the distribution mismatch of each iteration of a run.
+
+    κ_t = max_i || d_ρ^{(π_i^{†t}, π_-i^t)} / d_ν^{π^{t+1}} ||_∞, where π_i^{†t} is a best response
+    to π^t, the denominator belongs to the NEXT iterate, and ν = ρ unless ``below`` says otherwise.
+    The coefficient κ_T of the regret bounds is the largest entry.
+
+    Parameters
+    ----------
+    game : MarkovGame
+    policies : tuple of N arrays (T + 1, ..., S, A_i)
+        Consecutive iterates along the first axis, such as ``trace.policies``.
+    below : ndarray (S,), optional
+        Start distribution ν of the denominator; the uniform one gives κ_μ <= S/(1-γ).
+
+    Returns
+    -------
+    ndarray (T, ...). A state that the next iterate never visits and the best response does gives
+    infinity; a state that the best response never visits does not count.
+
+    References
+    ----------
+    Section V; the convention t + 1 is the one that the proofs need.
+    """
+    checked = check_policy(game, policies, name="policies")
+    lower = game.initial if below is None else np.asarray(below, dtype=np.float64)
+    before = Evaluation(game, tuple(part[:-1] for part in checked))
+    following = Evaluation(game, tuple(part[1:] for part in checked)).occupancy(lower)
+    _, responses = best_responses(before)
+    worst = np.zeros(following.shape[:-1])
+    for mdp, actions in zip(before.mdps, responses, strict=True):
+        own = np.eye(mdp.rewards.shape[-1])[actions]
+        visited = discounted_occupancy(state_kernel(mdp, own), game.initial, game.discount)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(visited > 0, visited / following, 0.0)
+        worst = np.maximum(worst, ratio.max(axis=-1))
+    return worst

@@ -1,0 +1,174 @@
+"""Product policies: how to make them, and how to check one that came from outside."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pmdlib.arithmetic import Array, is_exact, rationals
+from pmdlib.errors import InvalidPolicyError
+from pmdlib.games.game import MarkovGame, Policy
+from pmdlib.games.tabular import SUM_TOLERANCE
+
+
+def uniform_policy(game: MarkovGame) -> Policy:
+    """Return the policy that plays every action with the same probability: N arrays (S, A_i)."""
+    return tuple(np.full((game.num_states, actions), 1 / actions) for actions in game.num_actions)
+
+
+def random_policy(
+    game: MarkovGame,
+    rng: np.random.Generator,
+    *,
+    concentration: float = 1.0,
+    batch: tuple[int, ...] = (),
+) -> Policy:
+    """Draw a product policy with full support, independently for each agent and state.
+
+    Parameters
+    ----------
+    game : MarkovGame
+    rng : numpy.random.Generator
+    concentration : float > 0
+        Parameter of the symmetric Dirichlet distribution: 1 is uniform on the simplex, small
+        values (such as 0.05) give policies near the vertices.
+    batch : tuple of int
+        Leading batch axes: that many policies at once.
+
+    Returns
+    -------
+    tuple of N arrays (*batch, S, A_i), every entry positive.
+    """
+    if not concentration > 0:
+        raise InvalidPolicyError(f"concentration is {concentration}, must be positive")
+    return tuple(
+        _positive_dirichlet(rng, concentration, (*batch, game.num_states, actions))
+        for actions in game.num_actions
+    )
+
+
+def _positive_dirichlet(
+    rng: np.random.Generator, concentration: float, shape: tuple[int, ...]
+) -> Array:
+    """Sample in the log domain, so that small concentrations do not underflow to zero.
+
+    A gamma variate of shape α is one of shape α + 1 times U^(1/α).
+    """
+    log_gamma = np.log(rng.standard_gamma(concentration + 1, shape))
+    log_gamma += np.log1p(-rng.random(shape)) / concentration
+    log_gamma -= log_gamma.max(axis=-1, keepdims=True)
+    weights = np.exp(np.maximum(log_gamma, -300.0))
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+
+
+def random_rational_policy(
+    game: MarkovGame, rng: np.random.Generator, *, largest: int = 9
+) -> Policy:
+    """Draw a policy of exact rationals: integer weights 1..largest, normalised; N arrays (S, A_i).
+
+    Weights differ from state to state: tests of a Markov potential that use one mixture in every
+    state miss games whose kernel is at fault.
+    """
+    policy = []
+    for actions in game.num_actions:
+        weights = rng.integers(1, largest, size=(game.num_states, actions), endpoint=True)
+        policy.append(rationals(weights, np.broadcast_to(weights.sum(-1, keepdims=True), weights.shape)))
+    return tuple(policy)
+
+
+def deterministic_policy(game: MarkovGame, actions: Sequence[Sequence[int]]) -> Policy:
+    """Return the policy in which agent i plays ``actions[i][s]`` in state s.
+
+    Raises
+    ------
+    InvalidPolicyError
+        If an action does not exist, or the nesting does not match agents and states.
+    """
+    if len(actions) != game.num_agents:
+        raise InvalidPolicyError(f"actions name {len(actions)} agents, the game has {game.num_agents}")
+    policy = []
+    for agent, (chosen, count) in enumerate(zip(actions, game.num_actions, strict=True)):
+        if len(chosen) != game.num_states:
+            raise InvalidPolicyError(
+                f"actions[agent={agent}] names {len(chosen)} states, the game has {game.num_states}"
+            )
+        for state, action in enumerate(chosen):
+            if not 0 <= action < count:
+                raise InvalidPolicyError(
+                    f"actions[agent={agent}][s={state}] is {action}, must be in 0..{count - 1}"
+                )
+        policy.append(np.eye(count)[np.asarray(chosen)])
+    return tuple(policy)
+
+
+def replace(policy: Policy, agent: int, own: Array) -> Policy:
+    """Return ``policy`` with agent's own part exchanged: (π_i', π_-i)."""
+    return (*policy[:agent], own, *policy[agent + 1 :])
+
+
+def check_agent(game: MarkovGame, agent: int) -> int:
+    """Check that an agent's index exists; raises InvalidPolicyError."""
+    if not 0 <= agent < game.num_agents:
+        raise InvalidPolicyError(f"agent is {agent}, must be in 0..{game.num_agents - 1}")
+    return agent
+
+
+def check_policy(game: MarkovGame, policy: Sequence[Array], *, name: str = "policy") -> Policy:
+    """Check a policy against its game and return it as a tuple of arrays.
+
+    Parameters
+    ----------
+    game : MarkovGame
+    policy : sequence of N arrays (..., S, A_i)
+        Leading batch axes must be the same for all agents.
+    name : str
+        What to call it in errors.
+
+    Raises
+    ------
+    InvalidPolicyError
+        Naming agent, state, value and requirement.
+    """
+    if isinstance(policy, np.ndarray) or len(policy) != game.num_agents:
+        raise InvalidPolicyError(
+            f"{name} must be a sequence of N = {game.num_agents} arrays (S, A_i), "
+            f"one per agent, not {type(policy).__name__} of length {len(policy)}"
+        )
+    checked = tuple(
+        part if isinstance(part, np.ndarray) and is_exact(part) else np.asarray(part, np.float64)
+        for part in policy
+    )
+    for agent, (part, actions) in enumerate(zip(checked, game.num_actions, strict=True)):
+        required = (game.num_states, actions)
+        if part.shape[-2:] != required:
+            raise InvalidPolicyError(
+                f"{name}[agent={agent}] has shape {part.shape}, must be (.., S, A_i) = "
+                f"(.., {required[0]}, {required[1]})"
+            )
+        if part.shape[:-2] != checked[0].shape[:-2]:
+            raise InvalidPolicyError(
+                f"{name}[agent={agent}] has batch axes {part.shape[:-2]}, must be those of "
+                f"agent 0, {checked[0].shape[:-2]}"
+            )
+        _check_probabilities(f"{name}[agent={agent}]", part)
+    return checked
+
+
+def _check_probabilities(name: str, part: Array) -> None:
+    if not is_exact(part) and not np.isfinite(part).all():
+        where = tuple(np.argwhere(~np.isfinite(part))[0])
+        raise InvalidPolicyError(f"{_entry(name, where)} is {part[where]}, must be finite")
+    if (part < 0).any():
+        where = tuple(np.argwhere(part < 0)[0])
+        raise InvalidPolicyError(f"{_entry(name, where)} is {part[where]}, must be >= 0")
+    sums = part.sum(axis=-1)
+    off = abs(sums - 1) > (0 if is_exact(part) else SUM_TOLERANCE)
+    if off.any():
+        where = tuple(np.argwhere(off)[0])
+        raise InvalidPolicyError(
+            f"{name}[s={where[-1]}] sums to {sums[where]}, must be 1 within {SUM_TOLERANCE:g}"
+        )
+
+
+def _entry(name: str, where: tuple[int, ...]) -> str:
+    batch = f"batch={tuple(int(i) for i in where[:-2])}, " if len(where) > 2 else ""
+    return f"{name}[{batch}s={where[-2]}, a={where[-1]}]"

@@ -1,0 +1,198 @@
+"""Values, averaged Q, occupancies: what a policy is worth, by exact linear solves."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pmdlib.analysis.policies import check_policy
+from pmdlib.arithmetic import Array, eye, solve
+from pmdlib.games.game import InducedMDP, MarkovGame, Policy
+
+
+def expectation(own: Array, table: Array) -> Array:
+    """Average a table (..., S, A) over an agent's own policy (..., S, A): (..., S)."""
+    return (own * table).sum(axis=-1)
+
+
+def state_kernel(mdp: InducedMDP, own: Array) -> Array:
+    """Transition matrix (..., S, S) of one agent's induced MDP under its own policy (..., S, A)."""
+    return np.asarray((own[..., None, :] @ mdp.kernel)[..., 0, :])
+
+
+def discounted_sum(kernel: Array, rewards: Array, discount: float) -> Array:
+    """Solve (I - γP) V = r: kernel (..., S, S) and rewards (..., S, K) give (..., S, K)."""
+    return solve(eye(kernel.shape[-1], kernel) - discount * kernel, rewards)
+
+
+def discounted_occupancy(kernel: Array, initial: Array, discount: float) -> Array:
+    """Solve d (I - γP) = (1-γ) ρ: kernel (..., S, S) and initial (..., S) give (..., S)."""
+    system = eye(kernel.shape[-1], kernel) - discount * np.swapaxes(kernel, -1, -2)
+    return (1 - discount) * solve(system, initial[..., :, None])[..., 0]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that the averages of one game under one policy determine.
+
+    Attributes are computed once, when first asked for; a run that needs values, averaged Q and
+    Nash gap of one iterate pays for its averages and its linear solve once.
+
+    Attributes
+    ----------
+    game : MarkovGame
+    policy : tuple of N arrays (..., S, A_i)
+        Already checked: use `evaluate` to come here from outside.
+    """
+
+    game: MarkovGame
+    policy: Policy
+
+    @cached_property
+    def mdps(self) -> tuple[InducedMDP, ...]:
+        """The induced MDP of each agent."""
+        return self.game.induced_mdps(self.policy)
+
+    @cached_property
+    def kernel(self) -> Array:
+        """State transition matrix P^π, (..., S, S)."""
+        return state_kernel(self.mdps[0], self.policy[0])
+
+    @cached_property
+    def values(self) -> Array:
+        """V_i^π(s), (..., N, S)."""
+        rewards = [
+            expectation(own, mdp.rewards) for own, mdp in zip(self.policy, self.mdps, strict=True)
+        ]
+        solution = discounted_sum(self.kernel, np.stack(rewards, axis=-1), self.game.discount)
+        return np.swapaxes(solution, -1, -2)
+
+    @cached_property
+    def averaged_q(self) -> Policy:
+        """Averaged Q of each agent, N arrays (..., S, A_i)."""
+        return tuple(
+            action_values(mdp, self.values[..., agent, :]) for agent, mdp in enumerate(self.mdps)
+        )
+
+    @cached_property
+    def advantages(self) -> Policy:
+        """Averaged advantages Q - V of each agent, N arrays (..., S, A_i)."""
+        return tuple(
+            q - self.values[..., agent, :, None] for agent, q in enumerate(self.averaged_q)
+        )
+
+    @cached_property
+    def _potential_rewards(self) -> Policy:
+        return self.game.average_potential(self.policy)
+
+    @cached_property
+    def stage_potential(self) -> Array:
+        """φ^π(s), the stage potential averaged over everyone, (..., S)."""
+        return expectation(self.policy[0], self._potential_rewards[0])
+
+    @cached_property
+    def potential_values(self) -> Array:
+        """Φ^π(s), (..., S)."""
+        rewards = self.stage_potential[..., None]
+        return discounted_sum(self.kernel, rewards, self.game.discount)[..., 0]
+
+    @cached_property
+    def potential_q(self) -> Policy:
+        """Averaged Q of the identical-interest game with reward φ, N arrays (..., S, A_i)."""
+        return tuple(
+            action_values(
+                InducedMDP(rewards, mdp.kernel, self.game.discount), self.potential_values
+            )
+            for rewards, mdp in zip(self._potential_rewards, self.mdps, strict=True)
+        )
+
+    def occupancy(self, initial: Array) -> Array:
+        """Discounted occupancy d^π from an initial distribution (..., S): (..., S)."""
+        return discounted_occupancy(self.kernel, initial, self.game.discount)
+
+
+def action_values(mdp: InducedMDP, values: Array) -> Array:
+    """One-step look-ahead r + γ P V of one agent, (..., S, A): its averaged Q if V is its value."""
+    next_values = (mdp.kernel @ values[..., None, :, None])[..., 0]
+    return np.asarray(mdp.rewards + mdp.discount * next_values)
+
+
+def evaluate(game: MarkovGame, policy: Policy) -> Evaluation:
+    """Check ``policy`` and return its `Evaluation`; raises InvalidPolicyError."""
+    return Evaluation(game, check_policy(game, policy))
+
+
+def values(game: MarkovGame, policy: Policy) -> Array:
+    """Compute V_i^π(s) = E Σ_t γ^t r_i(s_t, a_t) by one linear solve.
+
+    Parameters
+    ----------
+    game : MarkovGame
+    policy : tuple of N arrays (..., S, A_i)
+
+    Returns
+    -------
+    ndarray (..., N, S), in units of reward.
+
+    Raises
+    ------
+    InvalidPolicyError
+        If the policy does not fit the game.
+    """
+    return evaluate(game, policy).values
+
+
+def averaged_q(game: MarkovGame, policy: Policy) -> Policy:
+    """Compute the averaged Q of every agent: the value of its own action, others averaged out.
+
+    Q_i^π(s, a_i) = E_{a_-i ~ π_-i(.|s)} [ r_i(s, a) + γ Σ_s' P(s'|s, a) V_i^π(s') ].
+
+    Parameters
+    ----------
+    game : MarkovGame
+    policy : tuple of N arrays (..., S, A_i)
+
+    Returns
+    -------
+    tuple of N arrays (..., S, A_i), in units of reward.
+
+    Raises
+    ------
+    InvalidPolicyError
+        If the policy does not fit the game.
+    """
+    return evaluate(game, policy).averaged_q
+
+
+def advantages(game: MarkovGame, policy: Policy) -> Policy:
+    """Compute the averaged advantages Q_i^π(s, a_i) - V_i^π(s): N arrays (..., S, A_i)."""
+    return evaluate(game, policy).advantages
+
+
+def occupancy(game: MarkovGame, policy: Policy, initial: Array | None = None) -> Array:
+    """Compute the discounted occupancy d^π_ρ(s) = (1-γ) Σ_t γ^t Pr(s_t = s).
+
+    Parameters
+    ----------
+    game : MarkovGame
+    policy : tuple of N arrays (..., S, A_i)
+    initial : ndarray (..., S), optional
+        Start distribution in place of the game's own.
+
+    Returns
+    -------
+    ndarray (..., S), summing to one. A state that ρ cannot reach has occupancy 0.
+    """
+    start = game.initial if initial is None else np.asarray(initial)
+    return evaluate(game, policy).occupancy(start)
+
+
+def potential_values(game: MarkovGame, policy: Policy) -> Array:
+    """Compute Φ^π(s) = E Σ_t γ^t φ(s_t, a_t), φ shifted to start at 0 if negative: (..., S).
+
+    Raises
+    ------
+    NotPotentialError
+        If the game states no potential.
+    """
+    return evaluate(game, policy).potential_values

@@ -1,0 +1,41 @@
+"""What the paper says: the registry of claims, and `verify`."""
+
+from pmdlib.claims import fixed_points, identities, improvement, regret
+from pmdlib.claims.checking import check, unknown_claim
+from pmdlib.claims.claim import Claim, Verdict
+
+#: Every claim by name, in the order in which the notebooks show them.
+claims: dict[str, Claim] = {
+    claim.name: claim
+    for module in (identities, improvement, fixed_points, regret)
+    for claim in module.CLAIMS
+}
+
+
+def verify(
+    name: str, profile: str = "quick", *, seed: int = 0, instances: int | None = None
+) -> Verdict:
+    """Check one claim on its instances and all its controls.
+
+    Parameters
+    ----------
+    name : str
+        A key of `pmdlib.claims`.
+    profile : "quick" or "full"
+        How many instances.
+    seed : int
+    instances : int, optional
+        Number of instances, in place of what the profile says.
+
+    Returns
+    -------
+    Verdict
+
+    Raises
+    ------
+    PmdError
+        If there is no such claim or profile.
+    """
+    if name not in claims:
+        raise unknown_claim(name, list(claims))
+    return check(claims[name], profile, seed=seed, instances=instances)

@@ -1,0 +1,238 @@
+"""What a claim is: a statement, its hypotheses, two sides, and controls that must be refuted."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from pmdlib.analysis.values import Evaluation
+from pmdlib.arithmetic import UNIT_ROUNDOFF, Array
+from pmdlib.games.game import MarkovGame, Policy
+
+Tag = Literal["paper", "derived", "beyond"]
+Relation = Literal["==", ">=", "<="]
+Outcome = Literal["verified", "refuted", "inconclusive"]
+
+
+def value_rounding(game: MarkovGame) -> float:
+    """Bound the rounding error of a value, or of a sum over states of occupancy times averaged Q.
+
+    A value solves a system with condition number at most (1+γ)/(1-γ) and right-hand sides of size
+    max|r|; sums run over S states and the agents' averages. 64 covers the constants of those sums
+    and of Gaussian elimination for the sizes used here; it is not tuned to what passes.
+    """
+    size = game.num_states + sum(game.num_actions)
+    scale = game.reward_bound
+    if game.has_potential:
+        scale = max(scale, game.phi_max)
+    return 64 * UNIT_ROUNDOFF * size * scale / (1 - game.discount) ** 2
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A game with a batch of policies, and whatever else a claim is about.
+
+    Attributes
+    ----------
+    game : MarkovGame
+    policy : tuple of N arrays (B, S, A_i)
+        B policies; each counts as one instance.
+    source : str
+        Where it came from, enough to make it again.
+    extra : mapping
+        What else the sides need: a target policy, an agent, a step, a run.
+    """
+
+    game: MarkovGame
+    policy: Policy
+    source: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Number of policies B."""
+        return len(self.policy[0])
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Evaluation of the whole batch of policies."""
+        return Evaluation(self.game, self.policy)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sides of (one part of) a claim on an instance, computed by separate routes.
+
+    Attributes
+    ----------
+    left, right : ndarray (B, ...)
+        First axis: the policies of the instance.
+    tolerance : float or ndarray
+        How far rounding may move left - right: from conditioning, stated where it is computed.
+    relation : "==", ">=" or "<="
+    part : str
+        Which part of the claim, where it has several.
+    """
+
+    left: Array
+    right: Array
+    tolerance: float | Array
+    relation: Relation
+    part: str = "statement"
+
+    @property
+    def violation(self) -> Array:
+        """By how much the relation fails, (B, ...); not positive where it holds exactly."""
+        left, right = np.asarray(self.left), np.asarray(self.right)
+        with np.errstate(invalid="ignore"):
+            if self.relation == "==":
+                return np.asarray(abs(left - right))
+            return np.asarray(right - left if self.relation == ">=" else left - right)
+
+    @property
+    def holds(self) -> Array:
+        """Whether the relation holds within tolerance, (B, ...); never where a side is NaN."""
+        return self.violation <= self.tolerance
+
+    @property
+    def slack(self) -> Array:
+        """How loose the relation is, (B, ...).
+
+        For an inequality the larger side over the smaller, at least 1 where it holds; infinity
+        where the bound is trivial or both sides are below what rounding leaves visible. For an
+        equality the difference, relative to the larger side.
+        """
+        left, right = np.broadcast_arrays(
+            np.asarray(self.left, dtype=float), np.asarray(self.right, dtype=float)
+        )
+        if self.relation == "==":
+            scale = np.maximum(abs(left), abs(right))
+            scale = np.maximum(scale, np.finfo(float).tiny)
+            return np.where(left == right, 0.0, self.violation / scale)
+        larger, smaller = (left, right) if self.relation == ">=" else (right, left)
+        visible = smaller > 100 * np.asarray(self.tolerance)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(visible, larger / smaller, np.inf)
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A condition that an instance must meet before a claim says anything about it."""
+
+    name: str
+    holds: Callable[[Instance], Array | bool]
+
+
+@dataclass(frozen=True)
+class Control:
+    """A false variant of a claim, with an instance that must refute it.
+
+    Attributes
+    ----------
+    name : str
+    description : str
+        What was mutated or dropped, and on which instance.
+    compare : callable () -> Comparison
+        The false relation on that instance.
+    """
+
+    name: str
+    description: str
+    compare: Callable[[], Comparison]
+
+
+#: A control counts as refuted only if it fails by this many tolerances.
+REFUTATION_FACTOR = 1000.0
+
+
+@dataclass(frozen=True)
+class ControlResult:
+    """What became of a control: the side that was measured, and the one that was claimed."""
+
+    refuted: bool
+    value: float
+    claimed: float
+    relation: Relation
+    description: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the theory, and how to check it.
+
+    Attributes
+    ----------
+    name : str
+        What the command line and the ledger call it.
+    tag : "paper", "derived" or "beyond"
+    label : str
+        The paper's label, or where the statement stands in the theory.
+    statement : str
+        LaTeX, without dollar signs.
+    notebook : str
+        The notebook that shows it.
+    hypotheses : tuple of Hypothesis
+    instances : callable (rng, count) -> iterator of Instance
+        Endless, or at least ``count`` policies long.
+    compare : callable (Instance) -> iterator of Comparison
+    controls : tuple of Control
+    sizes : mapping
+        Number of instances for each profile.
+    """
+
+    name: str
+    tag: Tag
+    label: str
+    statement: str
+    notebook: str
+    hypotheses: tuple[Hypothesis, ...]
+    instances: Callable[[np.random.Generator], Iterator[Instance]]
+    compare: Callable[[Instance], Iterator[Comparison]]
+    controls: tuple[Control, ...]
+    sizes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What checking a claim showed.
+
+    Attributes
+    ----------
+    verdict : "verified", "refuted" or "inconclusive"
+        Verified: it held on every instance that met the hypotheses, there were such instances, and
+        every control was refuted. Refuted: it failed on an instance.
+    ways : dict
+        For each way of checking, what it showed; see `pmdlib.claims.checking`.
+    controls : dict of ControlResult
+    samples : DataFrame
+        One row an instance and part: both sides at the tightest place, slack, sizes. For figures;
+        not part of the ledger.
+    """
+
+    name: str
+    tag: Tag
+    label: str
+    statement: str
+    notebook: str
+    verdict: Outcome
+    profile: str
+    seed: int
+    ways: dict[str, dict[str, Any]]
+    controls: dict[str, ControlResult]
+    samples: pd.DataFrame = field(repr=False, compare=False)
+
+    @property
+    def verified(self) -> bool:
+        """Whether the claim was verified, which includes that every control was refuted."""
+        return self.verdict == "verified"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the ledger keeps: everything but the samples, ready for JSON."""
+        kept = {
+            key: getattr(self, key)
+            for key in ("name", "tag", "label", "statement", "notebook", "verdict", "profile")
+        }
+        controls = {name: asdict(result) for name, result in self.controls.items()}
+        return kept | {"seed": self.seed, "ways": self.ways, "controls": controls}

@@ -1,0 +1,299 @@
+"""Named games with their sources: the literature's, and the examples that decide a claim.
+
+Every entry is a function that returns a game. Where an example needs a certain start, a function
+``<name>_start`` beside it returns the policy. Games of one state have discount 0 and are given by
+their payoffs; rows are agent 1, columns agent 2.
+"""
+
+from collections.abc import Callable
+from math import exp
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pmdlib.arithmetic import Array
+from pmdlib.errors import InvalidGameError
+from pmdlib.games.game import Policy
+from pmdlib.games.tabular import TabularGame
+
+
+def one_state(payoff: ArrayLike) -> TabularGame:
+    """Return the identical-interest game of one state with this payoff tensor (A_1, .., A_N)."""
+    return TabularGame(np.asarray(payoff, dtype=np.float64)[None], np.eye(1), discount=0.0)
+
+
+# Examples that decide a claim (discount 0 unless said otherwise)
+
+
+def stay_or_leave() -> TabularGame:
+    """One agent stays, or leaves for an absorbing state of reward 1; γ = 0.9.
+
+    Leaving is worth 9. The performance-difference identity with the occupancy of the old policy
+    in place of the new one says 90.
+    """
+    reward = np.array([[0.0, 0.0], [1.0, 1.0]])
+    kernel = np.zeros((2, 2, 2))
+    kernel[0, 0, 0] = kernel[0, 1, 1] = kernel[1, :, 1] = 1.0
+    return TabularGame(reward, kernel, discount=0.9, initial=[1.0, 0.0])
+
+
+def stage_potential_only() -> TabularGame:
+    """Every stage game is a potential game (φ = 0), but this is no Markov potential game; γ = 0.9.
+
+    Agent 1 picks state 1 or 2 from state 0; only in state 1 does it earn 1, when agent 2 plays 0.
+    So agent 1's choice in state 0 matters to it, and nothing happens to φ.
+    """
+    rewards = np.zeros((2, 3, 2, 2))
+    rewards[0, 1, :, 0] = 1.0
+    kernel = np.zeros((3, 2, 2, 3))
+    kernel[0, 0, :, 1] = kernel[0, 1, :, 2] = kernel[1, ..., 1] = kernel[2, ..., 2] = 1.0
+    return TabularGame(
+        list(rewards),
+        kernel,
+        discount=0.9,
+        initial=[1.0, 0.0, 0.0],
+        potential=np.zeros((3, 2, 2)),
+    )
+
+
+def anti_coordination() -> TabularGame:
+    """φ = 1 if the two agents differ: the smallest game in which large steps overshoot."""
+    return one_state([[0.0, 1.0], [1.0, 0.0]])
+
+
+def anti_coordination_start() -> Policy:
+    """Both agents play (0.55, 0.45)."""
+    return (np.array([[0.55, 0.45]]), np.array([[0.55, 0.45]]))
+
+
+def isolated() -> TabularGame:
+    """[[1, .3], [.2, .6]]: four vertices and one mixed fixed point (4/11, 3/11), all isolated."""
+    return one_state([[1.0, 0.3], [0.2, 0.6]])
+
+
+def slow_switch(epsilon: float = 0.1, *, base: float = 0.5, extra: float = 0.25) -> TabularGame:
+    """[[Δ, Δ+ε], [0, Δ+ε+δ]]: isolated fixed points for ε > 0, yet c falls like e^{-K/ε}.
+
+    Agent 1 first learns row 1 for as long as agent 2 still favours the left column; when agent 2
+    has turned, row 2 is best, but hardly any mass is left on it. ε = 0 gives a continuum.
+    """
+    return one_state([[base, base + epsilon], [0.0, base + epsilon + extra]])
+
+
+def slow_switch_start(*, odds: float = 4.0) -> Policy:
+    """Agent 1 mixes evenly; agent 2 plays right : left = e^{-L} : 1, with L = ``odds``."""
+    right = exp(-odds) / (1 + exp(-odds))
+    return (np.array([[0.5, 0.5]]), np.array([[1 - right, right]]))
+
+
+def slow_switch_from_uniform(
+    epsilon: float = 0.01, *, base: float = 0.5, extra: float = 0.05
+) -> TabularGame:
+    """Left split into three near-copies, so that the uniform start has a tiny c as well.
+
+    The copies pay Δ, Δ - 1e-5 and Δ - 2.3e-5, so that no two actions are the same.
+    """
+    top = np.append(base - np.array([0.0, 1e-5, 2.3e-5]), base + epsilon)
+    return one_state([top, np.append(np.zeros(3), base + epsilon + extra)])
+
+
+def three_agents_degenerate() -> TabularGame:
+    """Ten isolated fixed points, one of them not quasi-strict.
+
+    At (0, ½, ½) agent 1's unused action is exactly as good as its used one. With two agents and
+    one state that cannot happen at an isolated point.
+    """
+    return one_state([[[0.8, 0.0], [0.0, 0.8]], [[1.0, 0.12], [0.04, 0.44]]])
+
+
+def half_face(num_agents: int = 4, actions: int = 2, *, delta: float = 1e-3) -> TabularGame:
+    """Worst case of the Euclidean step: φ = 1-δ, 1, 0, 0, .. for k = 0, 1, >= 2 agents across.
+
+    Each agent starts uniform on the first half of its actions; k counts the agents that play in
+    the other half. One agent alone should cross; all crossing at once lose.
+    """
+    if actions < 2 or actions % 2 or num_agents < 2:
+        raise InvalidGameError(
+            f"half_face has {num_agents} agents with {actions} actions, must have at least 2 "
+            "agents and an even number of actions"
+        )
+    across = (np.indices((actions,) * num_agents) >= actions // 2).sum(axis=0)
+    return one_state(np.select([across == 0, across == 1], [1 - delta, 1.0], 0.0))
+
+
+def half_face_start(num_agents: int = 4, actions: int = 2) -> Policy:
+    """Every agent is uniform on the first half of its actions."""
+    own = np.zeros((1, actions))
+    own[0, : actions // 2] = 2 / actions
+    return (own,) * num_agents
+
+
+def rider(crowd: int = 4) -> TabularGame:
+    """N agents who must not deviate together, and a rider who has only its own action to learn.
+
+    φ = ½ c_k + ½ [rider plays 1] with c_k = 0.8, 1, 0, 0, .. for k = 0, 1, >= 2 deviators. The
+    rider needs a number of iterations inversely proportional to the step size.
+    """
+    joint = np.indices((2,) * (crowd + 1))
+    deviators = joint[:crowd].sum(axis=0)
+    crowd_part = np.select([deviators == 0, deviators == 1], [0.8, 1.0], 0.0)
+    return one_state(crowd_part / 2 + joint[crowd] / 2)
+
+
+def rider_start(crowd: int = 4) -> Policy:
+    """Each of the crowd deviates with probability 0.5/N, the rider plays 1 with probability 0.01."""
+    member = np.array([[1 - 0.5 / crowd, 0.5 / crowd]])
+    return (*[member] * crowd, np.array([[0.99, 0.01]]))
+
+
+def rare_best_action() -> TabularGame:
+    """One agent, payoffs (1, 0): from a start that hardly plays the best action, c is tiny."""
+    return one_state([1.0, 0.0])
+
+
+def rare_best_action_start(probability: float = 1e-6) -> Policy:
+    """Play the best action with this probability."""
+    return (np.array([[probability, 1 - probability]]),)
+
+
+def needle(actions: int = 64) -> TabularGame:
+    """One agent, only the first of many actions pays: what the factor M in Euclidean bounds sees."""
+    return one_state(np.eye(actions)[0])
+
+
+def needle_start(actions: int = 64) -> Policy:
+    """Uniform on all actions but the good one."""
+    return (np.append(0.0, np.full(actions - 1, 1 / (actions - 1)))[None],)
+
+
+def rare_visit() -> TabularGame:
+    """One agent hardly ever visits the state where it could learn; γ = 0.9.
+
+    State 0: stay pays 0.51 once, by way of state 2; go leads to state 1, where good pays 1 and bad
+    0. Everything ends in the absorbing state 3. The best response goes and plays good.
+    """
+    reward = np.zeros((4, 2))
+    reward[1, 0] = 1.0
+    reward[2, :] = 0.51
+    kernel = np.zeros((4, 2, 4))
+    kernel[0, 0, 2] = kernel[0, 1, 1] = kernel[1, :, 3] = kernel[2, :, 3] = kernel[3, :, 3] = 1.0
+    return TabularGame(reward, kernel, discount=0.9, initial=[1.0, 0.0, 0.0, 0.0])
+
+
+def rare_visit_start(probability: float = 1e-4) -> Policy:
+    """Go with this small probability; play good and bad evenly in state 1."""
+    return (np.array([[1 - probability, probability], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]),)
+
+
+# Games of the literature
+
+
+def distancing(num_agents: int = 8, facilities: int = 4) -> TabularGame:
+    """Distancing game of Leonardos et al. (2022): crowding pays, until it closes the place; γ = .99.
+
+    Every agent picks one facility; facility k pays each user w_k · (number of users), w = (1, 2,
+    4, 6), and 100 less in the distancing state. Safe turns to distancing when more than half of
+    the agents share a facility; distancing turns to safe when none has more than a quarter.
+
+    It is used in the literature as a Markov potential game; no potential is stated here, because
+    the claim is there to be tested (`is_markov_potential_game`).
+
+    References
+    ----------
+    Leonardos, Overman, Panageas, Piliouras, "Global Convergence of Multi-Agent Policy Gradient in
+    Markov Potential Games", ICLR 2022.
+    """
+    weights = np.array([1.0, 2.0, 4.0, 6.0])
+    if facilities != len(weights):
+        raise InvalidGameError(f"distancing has {facilities} facilities, must have {len(weights)}")
+    joint = np.indices((facilities,) * num_agents)
+    load = np.stack([(joint == k).sum(axis=0) for k in range(facilities)])
+    paid = [weights[own] * np.take_along_axis(load, own[None], axis=0)[0] for own in joint]
+    crowd = load.max(axis=0)
+    kernel = np.zeros((2, *crowd.shape, 2))
+    closes, opens = crowd > num_agents / 2, crowd <= num_agents / 4
+    kernel[0, ..., 1], kernel[0, ..., 0] = closes, ~closes
+    kernel[1, ..., 0], kernel[1, ..., 1] = opens, ~opens
+    return TabularGame([np.stack([r, r - 100.0]) for r in paid], kernel, discount=0.99)
+
+
+def pollution_tax(num_agents: int = 4) -> TabularGame:
+    """Pollution-tax game of Jordan et al. (2024): dirty pays more, and everyone pays for it; γ = .99.
+
+    States free and polluted. Clean pays 2, dirty 4; in the polluted state everybody is taxed 4, 8,
+    32 for N = 2, 4, 8. The next state is free exactly if all play clean.
+
+    References
+    ----------
+    Jordan, Barakat, He, "Independent Learning in Constrained Markov Potential Games", AISTATS 2024.
+    """
+    taxes = {2: 4.0, 4: 8.0, 8: 32.0}
+    if num_agents not in taxes:
+        raise InvalidGameError(f"pollution_tax has {num_agents} agents, must have one of {[*taxes]}")
+    joint = np.indices((2,) * num_agents)
+    pay = np.array([2.0, 4.0])[joint]
+    free = (joint == 0).all(axis=0)
+    kernel = np.broadcast_to(np.stack([free, ~free], axis=-1), (2, *free.shape, 2))
+    tax = taxes[num_agents]
+    return TabularGame([np.stack([r, r - tax]) for r in pay], kernel, discount=0.99)
+
+
+def demand_response(num_agents: int = 2) -> TabularGame:
+    """Energy-market game with 5 states of price and 5 levels of demand; γ = .99.
+
+    Reward 2a - a·Σa/4 - a·1.25^s; with probability 0.9 the next state is
+    clip(round(2·mean(a)) + w, 0, 4), else w, where w is uniform on 0..4 (halves round to even).
+
+    References
+    ----------
+    Narasimha et al., "Multi-agent learning via Markov potential games in marketplaces for
+    distributed energy resources", CDC 2022; Jordan, Barakat, He, AISTATS 2024.
+    """
+    levels = 5
+    joint = np.indices((levels,) * num_agents)
+    total = joint.sum(axis=0)
+    price = 1.25 ** np.arange(levels)
+    column = (slice(None), *[None] * num_agents)
+    rewards = [2.0 * own - own * total / 4 - own * price[column] for own in joint]
+    following = np.full((*total.shape, levels), 0.1 / levels)
+    for shock in range(levels):
+        state = np.clip(np.rint(2 * total / num_agents).astype(int) + shock, 0, levels - 1)
+        following += 0.9 / levels * (state[..., None] == np.arange(levels))
+    kernel = np.broadcast_to(following, (levels, *following.shape))
+    return TabularGame(rewards, kernel, discount=0.99)
+
+
+#: The games by name, each with the defaults of its function.
+CATALOGUE: dict[str, Callable[[], TabularGame]] = {
+    function.__name__.replace("_", "-"): function
+    for function in (
+        stay_or_leave,
+        stage_potential_only,
+        anti_coordination,
+        isolated,
+        slow_switch,
+        slow_switch_from_uniform,
+        three_agents_degenerate,
+        half_face,
+        rider,
+        rare_best_action,
+        needle,
+        rare_visit,
+        distancing,
+        pollution_tax,
+        demand_response,
+    )
+}
+
+
+def payoff(game: TabularGame) -> Array:
+    """Return the payoff tensor (A_1, .., A_N) of an identical-interest game of one state.
+
+    Raises
+    ------
+    InvalidGameError
+        If the game is not of that kind.
+    """
+    if game.num_states != 1 or not game.identical_interest:
+        raise InvalidGameError("payoff needs an identical-interest game of one state")
+    return game.potential[0]

@@ -1,0 +1,87 @@
+"""What every game offers: the averages over the others, and the MDP that each agent then faces."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+
+from pmdlib.arithmetic import Array
+
+#: A product policy: one array (..., S, A_i) per agent. Leading axes are batch axes.
+Policy = tuple[Array, ...]
+
+
+@dataclass(frozen=True)
+class InducedMDP:
+    """The Markov decision process that one agent faces when the others keep their policies.
+
+    Attributes
+    ----------
+    rewards : ndarray (..., S, A_i)
+        Averaged reward of the agent's own action.
+    kernel : ndarray (..., S, A_i, S)
+        Averaged probability of the next state.
+    discount : float
+    """
+
+    rewards: Array
+    kernel: Array
+    discount: float
+
+
+class MarkovGame(ABC):
+    """A finite discounted Markov game, seen through its averages over the other agents.
+
+    A game has ``num_agents`` agents, ``num_states`` states, ``num_actions[i]`` actions for agent
+    i, a ``discount`` in [0, 1) and an ``initial`` distribution (S,). Everything that the library
+    computes follows from the three averages below, so a new kind of game implements these and
+    nothing else.
+    """
+
+    num_actions: tuple[int, ...]
+    discount: float
+    initial: Array
+
+    @property
+    def num_agents(self) -> int:
+        """Number of agents N."""
+        return len(self.num_actions)
+
+    @property
+    def num_states(self) -> int:
+        """Number of states S."""
+        return len(self.initial)
+
+    @abstractmethod
+    def average_rewards(self, policy: Policy) -> Policy:
+        """Average each agent's reward over the others' actions: N arrays (..., S, A_i)."""
+
+    @abstractmethod
+    def average_kernel(self, policy: Policy) -> Policy:
+        """Average the next-state probabilities over the others: N arrays (..., S, A_i, S)."""
+
+    @abstractmethod
+    def average_potential(self, policy: Policy) -> Policy:
+        """Average the stage potential, shifted to start at 0 if it is negative somewhere.
+
+        Returns N arrays (..., S, A_i); raises NotPotentialError if the game states no potential.
+        """
+
+    @property
+    @abstractmethod
+    def has_potential(self) -> bool:
+        """Whether the game states a stage potential (stating one does not make it true)."""
+
+    @cached_property
+    @abstractmethod
+    def phi_max(self) -> float:
+        """Largest value of the stage potential after the shift; NotPotentialError without one."""
+
+    @cached_property
+    @abstractmethod
+    def reward_bound(self) -> float:
+        """Largest absolute reward of any agent: the scale of tolerances."""
+
+    def induced_mdps(self, policy: Policy) -> tuple[InducedMDP, ...]:
+        """Return the MDP that each agent faces under ``policy``."""
+        averages = zip(self.average_rewards(policy), self.average_kernel(policy), strict=True)
+        return tuple(InducedMDP(rewards, kernel, self.discount) for rewards, kernel in averages)

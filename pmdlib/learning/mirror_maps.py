@@ -1,0 +1,203 @@
+"""Mirror maps: a divergence, and the step that trades reward against it.
+
+A PMD step solves π' = argmax_p <η Q, p> - D_ψ(p, π) over the simplex, state by state. A map says
+in which ``coordinates`` a run keeps its policy, how to read the ``policy`` off them, and how to
+``step``. For a Legendre function ψ the coordinates are ∇ψ(π) up to a constant per state, and a
+step adds η Q to them: that is the default, so a new map is three short methods (see `Tsallis`).
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from pmdlib.analysis import bounds
+from pmdlib.arithmetic import Array, is_exact
+from pmdlib.errors import NotConvergedError, PmdError
+from pmdlib.games.game import MarkovGame
+
+
+class MirrorMap(ABC):
+    """A mirror map ψ on the simplex. All methods act on the last axis, (..., A)."""
+
+    #: The word that `run_pmd` and `Trace` know it by.
+    name: str
+    #: Whether an action of probability zero keeps it for ever (ψ has infinite slope there).
+    keeps_zeros: bool = True
+
+    @abstractmethod
+    def divergence(self, new: Array, old: Array) -> Array:
+        """Bregman divergence D_ψ(new, old): (..., A), (..., A) -> (...)."""
+
+    @abstractmethod
+    def coordinates(self, policy: Array) -> Array:
+        """Coordinates in which a run keeps ``policy``: (..., A) -> (..., A)."""
+
+    @abstractmethod
+    def policy(self, coordinates: Array) -> Array:
+        """Policy with these coordinates: (..., A) -> (..., A)."""
+
+    def step(self, coordinates: Array, gradient: Array) -> Array:
+        """Coordinates after one PMD step with ``gradient`` = η Q: (..., A) -> (..., A)."""
+        return np.asarray(coordinates + gradient)
+
+    def update(self, policy: Array, gradient: Array) -> Array:
+        """Policy after one PMD step with ``gradient`` = η Q: (..., A) -> (..., A)."""
+        return self.policy(self.step(self.coordinates(policy), gradient))
+
+    def theory_step(self, game: MarkovGame, rule: str) -> float:
+        """Step size that the theory names ``rule``; PmdError where it names none."""
+        raise PmdError(
+            f"the theory gives no step {rule!r} for the mirror map {self.name!r}: give a number"
+        )
+
+
+class KL(MirrorMap):
+    """Negative entropy ψ = Σ p log p: π' ∝ π exp(ηQ), the natural policy gradient (rule (3)).
+
+    Coordinates are log-probabilities, so that probabilities of 1e-80 and below stay apart.
+    """
+
+    name = "kl"
+
+    def divergence(self, new: Array, old: Array) -> Array:
+        """Kullback-Leibler divergence Σ p log(p/q), accurate for near-equal policies too."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            change = np.where(old > 0, (new - old) / np.where(old > 0, old, 1.0), 0.0)
+            terms = old * _entropy_excess(change)
+        terms = np.where((old == 0) & (new > 0), np.inf, terms)
+        return np.asarray(terms.sum(axis=-1))
+
+    def coordinates(self, policy: Array) -> Array:
+        """Log-probabilities; -inf where the probability is zero, and it stays so."""
+        with np.errstate(divide="ignore"):
+            return np.log(policy)
+
+    def policy(self, coordinates: Array) -> Array:
+        """Exponential of the log-probabilities."""
+        return np.exp(coordinates)
+
+    def step(self, coordinates: Array, gradient: Array) -> Array:
+        """log π + ηQ, normalised."""
+        raised = coordinates + gradient
+        raised -= raised.max(axis=-1, keepdims=True)
+        return np.asarray(raised - np.log(np.exp(raised).sum(axis=-1, keepdims=True)))
+
+    def theory_step(self, game: MarkovGame, rule: str) -> float:
+        """``"paper"``: (1-γ)/(2 φmax √N); ``"constant"``: (1-γ)/φmax, free of N [beyond]."""
+        if rule == "paper":
+            return bounds.step_kl(
+                phi_max=game.phi_max, discount=game.discount, num_agents=game.num_agents
+            )
+        if rule == "constant":
+            return bounds.step_kl_constant(phi_max=game.phi_max, discount=game.discount)
+        return super().theory_step(game, rule)
+
+
+class Euclidean(MirrorMap):
+    """ψ = ½||p||²: π' is the projection of π + ηQ on the simplex, projected Q-ascent (rule (2)).
+
+    Not Legendre: steps reach the boundary and leave it again. Coordinates are the policy itself.
+    """
+
+    name = "euclidean"
+    keeps_zeros = False
+
+    def divergence(self, new: Array, old: Array) -> Array:
+        """½||p - q||²."""
+        return np.asarray(((new - old) ** 2).sum(axis=-1) / 2)
+
+    def coordinates(self, policy: Array) -> Array:
+        """The policy itself."""
+        return policy
+
+    def policy(self, coordinates: Array) -> Array:
+        """The policy itself."""
+        return coordinates
+
+    def step(self, coordinates: Array, gradient: Array) -> Array:
+        """Project π + ηQ on the simplex."""
+        return project_to_simplex(coordinates + gradient)
+
+    def theory_step(self, game: MarkovGame, rule: str) -> float:
+        """``"paper"``: (1-γ)/(4 φmax M)."""
+        if rule == "paper":
+            return bounds.step_euclidean(
+                phi_max=game.phi_max, discount=game.discount, num_actions=game.num_actions
+            )
+        return super().theory_step(game, rule)
+
+
+class Tsallis(MirrorMap):
+    """ψ = -4 Σ √p (Tsallis entropy of index ½): π' = 4/(λ - θ - ηQ)², with θ = -2/√π.
+
+    It explores more than KL: probabilities shrink like a power of t, not exponentially.
+    """
+
+    name = "tsallis"
+
+    def divergence(self, new: Array, old: Array) -> Array:
+        """Σ 2 (√p - √q)² / √q; infinite off the support."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = 2 * (np.sqrt(new) - np.sqrt(old)) ** 2 / np.sqrt(old)
+        return np.asarray(np.where(new == old, 0.0, terms).sum(axis=-1))
+
+    def coordinates(self, policy: Array) -> Array:
+        """-2/√π; -inf where the probability is zero."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(-2 / np.sqrt(policy))
+
+    def policy(self, coordinates: Array) -> Array:
+        """4/(λ - θ)², λ found by Newton from the left, where the sum is convex and too large."""
+        theta = coordinates - coordinates.max(axis=-1, keepdims=True)
+        level = np.full((*theta.shape[:-1], 1), 2.0)
+        for _ in range(100):
+            root = 2 / (level - theta)
+            excess = (root**2).sum(axis=-1, keepdims=True) - 1
+            if excess.max() <= 1e-13:
+                return np.asarray(root**2 / (1 + excess))
+            level = level + excess / (root**3).sum(axis=-1, keepdims=True)
+        raise NotConvergedError("the normalisation of a Tsallis step did not converge")
+
+
+def project_to_simplex(points: Array) -> Array:
+    """Project on the probability simplex, exactly: sort, find the threshold, clip.
+
+    Parameters
+    ----------
+    points : ndarray (..., A)
+
+    Returns
+    -------
+    ndarray (..., A): non-negative, summing to one; rational for rational points.
+    """
+    ordered = np.sort(points, axis=-1)[..., ::-1]
+    counts = np.arange(1, points.shape[-1] + 1)
+    thresholds = (ordered.cumsum(axis=-1) - 1) / (counts.astype(object) if is_exact(points) else counts)
+    size = (ordered > thresholds).sum(axis=-1, keepdims=True)
+    level = np.take_along_axis(thresholds, size - 1, axis=-1)
+    return np.maximum(points - level, 0)
+
+
+def _entropy_excess(x: Array) -> Array:
+    """(1 + x) log(1 + x) - x >= 0, by its series near 0, where the difference cancels."""
+    x = np.asarray(x)
+    series = x**2 * sum((-x) ** k / ((k + 1) * (k + 2)) for k in range(10))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        direct = np.where(x > -1, (1 + x) * np.log1p(x) - x, 1.0)
+    return np.where(abs(x) < 0.03, series, direct)
+
+
+#: The maps that `run_pmd` knows by name.
+MIRROR_MAPS: dict[str, MirrorMap] = {m.name: m for m in (KL(), Euclidean(), Tsallis())}
+
+
+def get_mirror_map(mirror_map: str | MirrorMap) -> MirrorMap:
+    """Look a mirror map up by name; a `MirrorMap` passes through; PmdError for anything else."""
+    if isinstance(mirror_map, MirrorMap):
+        return mirror_map
+    try:
+        return MIRROR_MAPS[mirror_map]
+    except (KeyError, TypeError):
+        raise PmdError(
+            f"mirror_map is {mirror_map!r}, must be one of {sorted(MIRROR_MAPS)} or a MirrorMap"
+        ) from None

@@ -1,0 +1,216 @@
+"""Independent policy mirror descent: all agents step at once, each on its own averaged Q."""
+
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from pmdlib.analysis.equilibrium import constants_c, gaps, nash_regret
+from pmdlib.analysis.policies import check_policy, uniform_policy
+from pmdlib.analysis.values import Evaluation
+from pmdlib.arithmetic import Array
+from pmdlib.errors import InvalidPolicyError, PmdError
+from pmdlib.games.game import MarkovGame, Policy
+from pmdlib.learning.mirror_maps import MirrorMap, get_mirror_map
+
+#: Without a tolerance of its own, a run counts as converged when its last Nash gap is below this
+#: times max|r|/(1-γ): no agent can gain a visible digit.
+CONVERGED_TOLERANCE = 1e-8
+
+#: Seconds before a progress bar appears (on a terminal only).
+PROGRESS_DELAY = 2.0
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a run of T updates went through. Batch axes of the start policy follow the first axis.
+
+    Attributes
+    ----------
+    mirror_map : str
+    step : float
+        The step size η that was used.
+    nash_gap : ndarray (T, ...)
+        Nash gap of π^0 .. π^{T-1}, units of reward.
+    potential : ndarray (T + 1, ...) or None
+        Φ^π(ρ) of π^0 .. π^T; None if the game states no potential.
+    c : ndarray (T, ...)
+        Mass on the best actions, the smallest over agents and states, of π^0 .. π^{T-1}.
+    policy : tuple of N arrays (..., S, A_i)
+        The last policy π^T.
+    policies : tuple of N arrays (T + 1, ..., S, A_i) or None
+        All policies, if they were recorded.
+    tolerance : float
+        Nash gap at which the run counts as converged.
+    """
+
+    mirror_map: str
+    step: float
+    nash_gap: Array
+    potential: Array | None
+    c: Array
+    policy: Policy
+    policies: Policy | None
+    tolerance: float
+
+    @property
+    def iterations(self) -> int:
+        """Number of updates T."""
+        return len(self.nash_gap)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the last recorded Nash gap, of every run of a batch, is within tolerance."""
+        return bool((self.nash_gap[-1] <= self.tolerance).all())
+
+    @property
+    def nash_regret(self) -> Array:
+        """Average of the Nash gaps up to each iteration, (T, ...)."""
+        return nash_regret(self.nash_gap)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row an iteration (and run of a batch): what seaborn likes to plot."""
+        count = self.iterations
+        runs = int(np.prod(self.nash_gap.shape[1:]))
+        columns = {
+            "iteration": np.repeat(np.arange(count), runs),
+            "run": np.tile(np.arange(runs), count),
+            "nash_gap": self.nash_gap.reshape(-1),
+            "nash_regret": self.nash_regret.reshape(-1),
+            "c": self.c.reshape(-1),
+        }
+        if self.potential is not None:
+            columns["potential"] = self.potential[:-1].reshape(-1)
+        return pd.DataFrame(columns).assign(mirror_map=self.mirror_map, step=self.step)
+
+
+def run_pmd(
+    game: MarkovGame,
+    mirror_map: str | MirrorMap = "kl",
+    step: str | float = "paper",
+    iterations: int = 1000,
+    initial_policy: Policy | None = None,
+    *,
+    tolerance: float | None = None,
+    record_policies: bool = False,
+    progress: bool | None = None,
+) -> Trace:
+    """Run independent policy mirror descent with exact averaged Q.
+
+    π_i^{t+1}(.|s) = argmax_p η <Q_i^t(s,.), p> - D_ψ(p, π_i^t(.|s)), all agents at once.
+
+    Parameters
+    ----------
+    game : MarkovGame
+    mirror_map : "kl", "euclidean", "tsallis", or a MirrorMap
+    step : "paper", "constant" or a positive number
+        ``"paper"``: the step of Section V for this map; ``"constant"``: (1-γ)/φmax, KL only.
+    iterations : int >= 1
+        Number of updates T.
+    initial_policy : tuple of N arrays (..., S, A_i), optional
+        Uniform by default. Leading batch axes run many starts at once.
+    tolerance : float, optional
+        Stop once the Nash gap (of every run of the batch) is at most this. By default the run
+        goes on to the end, and ``converged`` is judged by `CONVERGED_TOLERANCE`.
+    record_policies : bool
+        Keep all T + 1 policies, for `mismatch` and the like.
+    progress : bool, optional
+        Show a progress bar; by default on a terminal only, once a run takes some seconds.
+
+    Returns
+    -------
+    Trace
+
+    Raises
+    ------
+    InvalidPolicyError
+        If the start does not fit, or has a zero that the mirror map could never revive.
+    NotPotentialError
+        If a step is asked for by name and the game states no potential.
+    PmdError
+        If another argument is bad, or the iteration leaves the finite numbers.
+
+    References
+    ----------
+    Update rules (2) and (3), Section IV.
+    """
+    chosen = get_mirror_map(mirror_map)
+    size = _step_size(game, chosen, step)
+    if isinstance(iterations, bool) or iterations != int(iterations) or iterations < 1:
+        raise PmdError(f"iterations is {iterations!r}, must be a whole number >= 1")
+    if tolerance is not None and not tolerance >= 0:
+        raise PmdError(f"tolerance is {tolerance!r}, must be >= 0")
+    policy = _start(game, chosen, initial_policy)
+    scale = game.reward_bound / float(1 - game.discount)
+    goal = CONVERGED_TOLERANCE * scale if tolerance is None else tolerance
+    coordinates = [chosen.coordinates(own) for own in policy]
+    gap, potential, c, kept = [], [], [], [policy]
+    rounds = tqdm(
+        range(int(iterations)),
+        desc=f"PMD ({chosen.name})",
+        disable=None if progress is None else not progress,
+        delay=PROGRESS_DELAY,
+        leave=False,
+    )
+    for _ in rounds:
+        evaluation = Evaluation(game, policy)
+        gap.append(gaps(evaluation, game.initial).max(axis=-1))
+        c.append(constants_c(evaluation))
+        if game.has_potential:
+            potential.append(evaluation.potential_values @ game.initial)
+        coordinates = [
+            chosen.step(own, size * q)
+            for own, q in zip(coordinates, evaluation.averaged_q, strict=True)
+        ]
+        policy = tuple(chosen.policy(own) for own in coordinates)
+        _check_finite(policy, len(gap), size)
+        if record_policies:
+            kept.append(policy)
+        if tolerance is not None and (gap[-1] <= tolerance).all():
+            break
+    if game.has_potential:
+        potential.append(Evaluation(game, policy).potential_values @ game.initial)
+    return Trace(
+        mirror_map=chosen.name,
+        step=size,
+        nash_gap=np.array(gap),
+        potential=np.array(potential) if game.has_potential else None,
+        c=np.array(c),
+        policy=policy,
+        policies=tuple(map(np.stack, zip(*kept, strict=True))) if record_policies else None,
+        tolerance=goal,
+    )
+
+
+def _step_size(game: MarkovGame, mirror_map: MirrorMap, step: str | float) -> float:
+    if isinstance(step, str):
+        return mirror_map.theory_step(game, step)
+    if isinstance(step, bool) or not isinstance(step, Real) or not 0 < step < np.inf:
+        raise PmdError(f'step is {step!r}, must be "paper", "constant" or a positive number')
+    return float(step)
+
+
+def _start(game: MarkovGame, mirror_map: MirrorMap, initial_policy: Policy | None) -> Policy:
+    if initial_policy is None:
+        return uniform_policy(game)
+    policy = check_policy(game, initial_policy, name="initial_policy")
+    for agent, own in enumerate(policy):
+        zeros = np.argwhere(own == 0)
+        if mirror_map.keeps_zeros and len(zeros):
+            *_, state, action = zeros[0]
+            raise InvalidPolicyError(
+                f"initial_policy[agent={agent}][s={state}, a={action}] is 0, must be positive: "
+                f"the {mirror_map.name!r} step never revives an action of probability zero"
+            )
+    return policy
+
+
+def _check_finite(policy: Policy, iteration: int, step: float) -> None:
+    for agent, own in enumerate(policy):
+        if not np.isfinite(own).all():
+            raise PmdError(
+                f"the policy of agent {agent} is not finite after iteration {iteration} "
+                f"with step {step:g}"
+            )

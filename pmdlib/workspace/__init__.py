@@ -1,0 +1,6 @@
+"""How the verification is re-run and extended: notebooks, figures, the ledger, the command line."""
+
+from pmdlib.workspace.figures import COLORS, annotate_slope, save_figure, use_style
+from pmdlib.workspace.ledger import conclude
+
+__all__ = ["COLORS", "annotate_slope", "conclude", "save_figure", "use_style"]

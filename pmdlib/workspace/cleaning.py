@@ -1,0 +1,135 @@
+"""Executed notebooks without traces of when and where they ran, so that re-runs do not differ."""
+
+import re
+import sys
+import tempfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+_ADDRESS = re.compile(r"\bat 0x[0-9A-Fa-f]+")
+_CELL_FILE = re.compile(r"\S*ipykernel_[0-9]+[/\\][0-9]+\.py")
+_CHATTER = re.compile(r"^.*building the font cache.*\n?", re.MULTILINE)
+"""What matplotlib prints the first time it runs on a machine, and never again."""
+_TEXTUAL = ("text/", "image/svg")
+
+
+def clean_notebook(
+    notebook: Mapping[str, Any],
+    source_ids: Collection[str] = (),
+    paths: Mapping[Path, str] | None = None,
+) -> dict[str, Any]:
+    """Return an executed notebook with all that varies between runs and machines taken out.
+
+    Timestamps, papermill's and the kernel's metadata, random cell ids, memory addresses, process
+    ids, progress bars and absolute paths go; sources, results and tags stay.
+
+    Parameters
+    ----------
+    notebook : mapping
+        The executed notebook as JSON; it is not changed.
+    source_ids : collection of str
+        The cell ids of the notebook before execution, which are kept.
+    paths : mapping, optional
+        Directory -> what to print in its place, besides those of Python and of the user.
+
+    Returns
+    -------
+    dict
+        The clean notebook as JSON.
+    """
+    names = _machine_paths() | {str(path): word for path, word in (paths or {}).items()}
+    pairs = sorted(names.items(), key=lambda pair: -len(pair[0]))
+    cells = [_clean_cell(cell, i, source_ids, pairs) for i, cell in enumerate(notebook["cells"])]
+    return {
+        "cells": cells,
+        "metadata": {
+            "kernelspec": {
+                "display_name": "Python 3 (ipykernel)",
+                "language": "python",
+                "name": "python3",
+            },
+            "language_info": {
+                "file_extension": ".py",
+                "mimetype": "text/x-python",
+                "name": "python",
+            },
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+def _machine_paths() -> dict[str, str]:
+    """Name the directories of this machine that appear in warnings and tracebacks."""
+    temporary = tempfile.gettempdir()
+    names = {
+        str(Path.home()): "~",
+        temporary: "<tmp>",
+        str(Path(temporary).resolve()): "<tmp>",
+        sys.base_prefix: "<python>",
+        sys.prefix: "<environment>",
+    }
+    return {path: word for path, word in names.items() if len(path) > 1}
+
+
+def _clean_cell(
+    cell: Mapping[str, Any], index: int, source_ids: Collection[str], pairs: list[tuple[str, str]]
+) -> dict[str, Any]:
+    """Return one cell with a fixed id, its tags and its scrubbed outputs."""
+    volatile = ("papermill", "execution")
+    metadata = {key: value for key, value in cell["metadata"].items() if key not in volatile}
+    identity = cell.get("id")
+    if identity not in source_ids:
+        injected = "injected-parameters" in metadata.get("tags", ())
+        identity = "injected-parameters" if injected else f"cell-{index}"
+    clean = {"cell_type": cell["cell_type"], "id": identity, "metadata": metadata}
+    if cell["cell_type"] == "code":
+        outputs = (_clean_output(output, pairs) for output in cell["outputs"])
+        clean["execution_count"] = cell["execution_count"]
+        clean["outputs"] = [output for output in outputs if output.get("text") != ""]
+    clean["source"] = _joined(cell["source"])
+    if "attachments" in cell:
+        clean["attachments"] = cell["attachments"]
+    return clean
+
+
+def _clean_output(output: Mapping[str, Any], pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return one output, its text scrubbed; images and numbers as they are."""
+    clean = dict(output)
+    if "text" in clean:
+        text = _CHATTER.sub("", _without_rewrites(_joined(clean["text"])))
+        clean["text"] = _scrub(text, pairs)
+    if "data" in clean:
+        clean["data"] = {
+            kind: _scrub(_joined(value), pairs) if _is_text(kind) else value
+            for kind, value in clean["data"].items()
+        }
+    if "traceback" in clean:
+        clean["traceback"] = [_scrub(line, pairs) for line in clean["traceback"]]
+        clean["evalue"] = _scrub(clean["evalue"], pairs)
+    return clean
+
+
+def _is_text(kind: str) -> bool:
+    """Say whether the data of this MIME type is text that people or renderers read."""
+    return kind.startswith(_TEXTUAL) or kind == "application/javascript"
+
+
+def _joined(text: str | list[str]) -> str:
+    """Return multi-line text as one string; the format allows both."""
+    return text if isinstance(text, str) else "".join(text)
+
+
+def _without_rewrites(text: str) -> str:
+    """Keep of each line what stays on a terminal after the last carriage return."""
+    lines = text.split("\n")
+    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
+
+
+def _scrub(text: str, pairs: list[tuple[str, str]]) -> str:
+    """Replace memory addresses, cell files with their process ids, and known directories."""
+    text = _CELL_FILE.sub("<cell>", _ADDRESS.sub("at 0x0", text))
+    for path, word in pairs:
+        text = text.replace(path, word)
+    return text

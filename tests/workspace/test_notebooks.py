@@ -1,0 +1,255 @@
+"""Real runs of tiny notebooks: what succeeds is published, what fails leaves everything alone."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from workspace.fakes import (
+    Claim,
+    conclude_cell,
+    make_workspace,
+    notebook_json,
+    record,
+    snapshot,
+)
+
+from pmdlib.workspace.execution import Outcome
+from pmdlib.workspace.files import WorkspaceError
+from pmdlib.workspace.ledger import MIME_TYPE, read_ledger
+from pmdlib.workspace.notebooks import judge, publish, run_notebooks
+from pmdlib.workspace.plan import Plan
+
+NOISY = r"""
+import os, sys, time, warnings
+import numpy as np
+print(object(), os.getcwd(), sys.prefix, time.__name__)
+print("one"); print("two", file=sys.stderr); print("three")
+print("10%|#\r50%|##\rdone")
+warnings.warn("look here")
+"""
+FIGURE = """
+import matplotlib.pyplot as plt
+from pmdlib.workspace import save_figure, use_style
+use_style()
+figure, axes = plt.subplots()
+axes.plot([1, 2], [3, 4], label=r"$\\eta^2$")
+axes.legend()
+save_figure(figure, "01-good-line")
+"""
+
+
+def claims_of(*pairs):
+    return {name: Claim(name, notebook) for name, notebook in pairs}
+
+
+def test_published_results_are_whole_and_the_same_on_every_run(tmp_path):
+    root = make_workspace(
+        tmp_path / "place",
+        {
+            "01-good": [NOISY, FIGURE, conclude_cell("first", "01-good")],
+            "02-also": [conclude_cell("second", "02-also", profile="full", relation="==")],
+        },
+    )
+    (root / "figures").mkdir()
+    (root / "figures" / "01-good-old.svg").write_text("of an earlier run")
+    claims = claims_of(("second", "02-also"), ("first", "01-good"))
+    told = io.StringIO()
+    only_first = Plan(root, claims, only=["01-good"], parameters={"profile": "quick"})
+    assert run_notebooks(only_first, told).verified
+    assert re.search(r"\[1/1\] 01-good: 1 verified \([0-9.]+ s\)\n", told.getvalue())
+    assert list(read_ledger(only_first.ledger)) == ["first"]
+    before = snapshot(root)
+    assert {name for name in before if not name.endswith("-also.ipynb")} == {
+        "README.md",
+        "pyproject.toml",
+        "notebooks/01-good.ipynb",
+        "notebooks/executed/01-good.ipynb",
+        "notebooks/executed/verdicts.json",
+        "figures/01-good-line.svg",
+        "figures/01-good-line.pdf",
+    }
+
+    assert run_notebooks(only_first, io.StringIO()).verified
+    assert snapshot(root) == before
+
+    only_second = Plan(root, claims, only=["02-also"], parameters={"seed": 5})
+    assert run_notebooks(only_second, io.StringIO()).verified
+    ledger = read_ledger(only_first.ledger)
+    assert list(ledger) == ["second", "first"], "the registry's order"
+    expected = record("first", "01-good")
+    del expected["name"]
+    expected["ways"]["numeric"]["worst_slack"] = 0.123457
+    expected["controls"]["mutant"]["value"] = -0.666667
+    assert ledger["first"] == expected
+    assert "[second](notebooks/executed/02-also.ipynb)" in (root / "README.md").read_text()
+
+    executed = json.loads((root / "notebooks/executed/01-good.ipynb").read_text())
+    assert [cell["id"] for cell in executed["cells"]] == [
+        "own-0",
+        "injected-parameters",
+        "own-1",
+        "own-2",
+        "own-3",
+    ]
+    assert 'profile = "quick"' in executed["cells"][1]["source"]
+    streams = {o["name"]: o["text"] for o in executed["cells"][2]["outputs"]}
+    assert streams["stdout"] == (
+        "<object object at 0x0> ./notebooks <environment> time\none\nthree\ndone\n"
+    )
+    assert streams["stderr"].startswith("two\n<cell>:")
+    assert any("image/png" in o.get("data", {}) for o in executed["cells"][3]["outputs"])
+    for name, content in snapshot(root).items():
+        for path in (str(tmp_path), sys.prefix, str(Path.home()) + "/"):
+            assert path.encode() not in content, f"{path} in {name}"
+
+
+DIE = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+
+FAILURES = {
+    "01-raises": (["1 + 1", "1 / 0"], r"cell \[4\] raised ZeroDivisionError: division by zero"),
+    "02-leaves": (["import sys", "sys.exit(0)", "1"], r"left with sys\.exit"),
+    "03-dies": ([DIE], r"the kernel died in cell 3 of 3"),
+    "04-silent": (["print('nothing to say')"], r"recorded no verdict"),
+    "05-refuted": (
+        [conclude_cell("c5", "05-refuted", verdict="refuted")],
+        r"cell \[3\] raised NotVerifiedError: c5 is refuted",
+    ),
+    "06-survivor": (
+        [("raises-exception", conclude_cell("c6", "06-survivor", refuted=False))],
+        r"control 'mutant' was not refuted",
+    ),
+    "07-slow": (["import time", "time.sleep(60)"], r"timed out after 6 s in cell 4 of 4"),
+    "08-astray": ([conclude_cell("c1", "01-raises")], r"'c1', which belongs to 01-raises"),
+    "09-profile": (
+        [conclude_cell("c9", "09-profile", profile="full")],
+        r"'c9' with profile 'full', not 'quick'",
+    ),
+}
+
+
+def good_copy(claim, notebook):
+    """An executed notebook of an earlier, successful run."""
+    entry = record(claim, notebook)
+    del entry["name"]
+    document = notebook_json(["1"])
+    document["cells"][0]["outputs"] = [
+        {"output_type": "display_data", "metadata": {}, "data": {MIME_TYPE: {claim: entry}}}
+    ]
+    return document
+
+
+def test_each_way_to_fail_is_named_and_leaves_earlier_results_alone(
+    tmp_path, monkeypatch, capsys, command
+):
+    root = make_workspace(tmp_path, {name: cells for name, (cells, _) in FAILURES.items()})
+    claims = claims_of(*((f"c{int(name[:2])}", name) for name in FAILURES), ("lone", "10-none"))
+    (root / "notebooks" / "executed").mkdir()
+    (root / "figures").mkdir()
+    for name in FAILURES:
+        earlier = json.dumps(good_copy(f"c{int(name[:2])}", name))
+        (root / "notebooks" / "executed" / f"{name}.ipynb").write_text(earlier)
+        (root / "figures" / f"{name}-plot.svg").write_text("earlier")
+    before = snapshot(root)
+    status = command(claims, root, "verify", "--profile=quick", "--jobs=3", "--timeout=6")
+    assert status == 1
+    printed = capsys.readouterr().out
+    for name, (_, cause) in FAILURES.items():
+        assert re.search(f"FAILED {name}: .*{cause}", printed), f"{name}\n{printed}"
+    assert "MISSING lone: no notebook recorded a verdict on it" in printed
+    last = printed.rstrip().splitlines()[-1]
+    assert last == "0 notebooks verified, 9 failed, 1 claims without a verdict"
+    after = snapshot(root)
+    assert {name: after[name] for name in before if name != "README.md"} == {
+        name: content for name, content in before.items() if name != "README.md"
+    }
+    new = {name for name in after.keys() - before.keys() if "failed" not in name}
+    assert new == {"notebooks/executed/verdicts.json"}
+    assert list(json.loads(after["notebooks/executed/verdicts.json"])) == list(claims)[:-1]
+    failed = {name for name in after if name.startswith("notebooks/executed/failed/")}
+    assert failed == {f"notebooks/executed/failed/{name}.ipynb" for name in FAILURES}
+    assert b"ZeroDivisionError" in after["notebooks/executed/failed/01-raises.ipynb"]
+    for name in failed:
+        assert str(tmp_path).encode() not in after[name]
+
+
+def test_a_success_removes_the_failed_copy(tmp_path):
+    root = make_workspace(tmp_path, {"01-good": []})
+    failed = root / "notebooks" / "executed" / "failed" / "01-good.ipynb"
+    failed.parent.mkdir(parents=True)
+    failed.write_text("{}")
+    plan = Plan(root, claims_of(("first", "01-good")))
+    publish(Outcome("01-good", None, json.dumps(good_copy("first", "01-good"))), plan)
+    assert not failed.exists()
+    assert list(read_ledger(plan.ledger)) == ["first"]
+
+
+def test_interruption_ends_the_kernels_and_writes_nothing(tmp_path):
+    cell = (
+        "import os, time\nfrom pathlib import Path\n"
+        f"Path({str(tmp_path)!r}, f'{{os.getpid()}}.pid').touch()\ntime.sleep(600)"
+    )
+    root = make_workspace(tmp_path / "place", {"01-long": [cell], "02-long": [cell]})
+    before = snapshot(root)
+    script = (
+        "import sys, pmdlib\n"
+        "from workspace.fakes import Claim\n"
+        "pmdlib.claims = {'first': Claim('first', '01-long')}\n"
+        "from pmdlib.workspace.cli import main\n"
+        "sys.exit(main(['verify', '--profile=quick', '--jobs=2']))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        deadline = time.monotonic() + 30
+        while len(list(tmp_path.glob("*.pid"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        kernels = [int(path.stem) for path in tmp_path.glob("*.pid")]
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        out, err = process.communicate(timeout=30)
+    assert len(kernels) == 2, err
+    assert process.returncode == 130, err
+    assert out == ""
+    assert err.strip() == "interrupted: what had finished is kept, the rest is as it was before"
+    assert snapshot(root) == before
+    deadline = time.monotonic() + 5
+    while any(Path(f"/proc/{pid}").exists() for pid in kernels) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for pid in kernels:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_figure_of_another_notebook_is_a_failure():
+    entry = record("first", "01-good")
+    del entry["name"]
+    outcome = Outcome("01-good", None, "{}", {"first": entry}, {"02-other-plot.svg": b""})
+    cause = judge(outcome, claims_of(("first", "01-good")), "quick")
+    assert cause == "it wrote the figure '02-other-plot.svg', which must begin with '01-good'"
+    assert judge(outcome, {}, "quick") == "it recorded 'first', which is not a claim"
+
+
+def test_bad_requests_are_refused_before_anything_runs(tmp_path):
+    root = make_workspace(tmp_path, {"01-good": []})
+    with pytest.raises(WorkspaceError, match="no notebook '02-x'; there are: 01-good"):
+        run_notebooks(Plan(root, {}, only=["02-x"]))
+    with pytest.raises(WorkspaceError, match=r"no parameter 'sise' in the cell .*: 01-good"):
+        run_notebooks(Plan(root, {}, parameters={"sise": 3}))
+    (root / "README.md").write_text("no table here")
+    with pytest.raises(WorkspaceError, match="must hold <!-- ledger:begin --> once"):
+        run_notebooks(Plan(root, {}))
+    (root / "notebooks" / "01-good.ipynb").unlink()
+    with pytest.raises(WorkspaceError, match="holds no notebook named NN-name"):
+        run_notebooks(Plan(root, {}))
