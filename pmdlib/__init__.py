@@ -10,6 +10,7 @@ from pmdlib.analysis.equilibrium import (
 from pmdlib.analysis.policies import deterministic_policy, random_policy, uniform_policy
 from pmdlib.analysis.potential import is_markov_potential_game
 from pmdlib.analysis.values import advantages, averaged_q, occupancy, potential_values, values
+from pmdlib.claims import claims, verify
 from pmdlib.errors import (
     InvalidGameError,
     InvalidPolicyError,
@@ -20,3 +21,31 @@ from pmdlib.errors import (
 from pmdlib.games.tabular import TabularGame
 from pmdlib.learning.mirror_maps import MirrorMap
 from pmdlib.learning.pmd import Trace, run_pmd
+
+__all__ = [
+    "InvalidGameError",
+    "InvalidPolicyError",
+    "MirrorMap",
+    "NotConvergedError",
+    "NotPotentialError",
+    "PmdError",
+    "TabularGame",
+    "Trace",
+    "advantages",
+    "averaged_q",
+    "best_response",
+    "claims",
+    "constant_c",
+    "deterministic_policy",
+    "is_markov_potential_game",
+    "mismatch",
+    "nash_gap",
+    "nash_regret",
+    "occupancy",
+    "potential_values",
+    "random_policy",
+    "run_pmd",
+    "uniform_policy",
+    "values",
+    "verify",
+]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pmdlib.analysis.policies import check_agent, check_policy
+from pmdlib.analysis.policies import check_agent, check_policy, check_start
 from pmdlib.analysis.values import (
     Evaluation,
     action_values,
@@ -12,7 +12,7 @@ from pmdlib.analysis.values import (
     state_kernel,
 )
 from pmdlib.arithmetic import Array, is_exact
-from pmdlib.errors import NotConvergedError, PmdError
+from pmdlib.errors import InvalidPolicyError, NotConvergedError, PmdError
 from pmdlib.games.game import InducedMDP, MarkovGame, Policy
 
 #: Two action values tie when they differ by less than this times (largest reward)/(1-γ): some
@@ -210,7 +210,12 @@ def mismatch(game: MarkovGame, policies: Policy, below: Array | None = None) -> 
     Section V; the convention t + 1 is the one that the proofs need.
     """
     checked = check_policy(game, policies, name="policies")
-    lower = game.initial if below is None else np.asarray(below, dtype=np.float64)
+    if min(part.ndim for part in checked) < 3 or len(checked[0]) < 2:
+        raise InvalidPolicyError(
+            f"policies[agent=0] has shape {checked[0].shape}, must be (T + 1, .., S, A_i) with at "
+            "least two consecutive iterates along the first axis"
+        )
+    lower = game.initial if below is None else check_start(game, below, name="below")
     before = Evaluation(game, tuple(part[:-1] for part in checked))
     following = Evaluation(game, tuple(part[1:] for part in checked)).occupancy(lower)
     _, responses = best_responses(before)

@@ -1,13 +1,14 @@
 """Product policies: how to make them, and how to check one that came from outside."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from pmdlib.arithmetic import Array, is_exact, rationals
 from pmdlib.errors import InvalidPolicyError
 from pmdlib.games.game import MarkovGame, Policy
-from pmdlib.games.tabular import SUM_TOLERANCE
+from pmdlib.games.tabular import SUM_TOLERANCE, not_finite
 
 
 def uniform_policy(game: MarkovGame) -> Policy:
@@ -71,7 +72,9 @@ def random_rational_policy(
     policy = []
     for actions in game.num_actions:
         weights = rng.integers(1, largest, size=(game.num_states, actions), endpoint=True)
-        policy.append(rationals(weights, np.broadcast_to(weights.sum(-1, keepdims=True), weights.shape)))
+        policy.append(
+            rationals(weights, np.broadcast_to(weights.sum(-1, keepdims=True), weights.shape))
+        )
     return tuple(policy)
 
 
@@ -84,7 +87,9 @@ def deterministic_policy(game: MarkovGame, actions: Sequence[Sequence[int]]) -> 
         If an action does not exist, or the nesting does not match agents and states.
     """
     if len(actions) != game.num_agents:
-        raise InvalidPolicyError(f"actions name {len(actions)} agents, the game has {game.num_agents}")
+        raise InvalidPolicyError(
+            f"actions name {len(actions)} agents, the game has {game.num_agents}"
+        )
     policy = []
     for agent, (chosen, count) in enumerate(zip(actions, game.num_actions, strict=True)):
         if len(chosen) != game.num_states:
@@ -107,7 +112,7 @@ def replace(policy: Policy, agent: int, own: Array) -> Policy:
 
 def check_agent(game: MarkovGame, agent: int) -> int:
     """Check that an agent's index exists; raises InvalidPolicyError."""
-    if not 0 <= agent < game.num_agents:
+    if agent not in range(game.num_agents):
         raise InvalidPolicyError(f"agent is {agent}, must be in 0..{game.num_agents - 1}")
     return agent
 
@@ -128,15 +133,13 @@ def check_policy(game: MarkovGame, policy: Sequence[Array], *, name: str = "poli
     InvalidPolicyError
         Naming agent, state, value and requirement.
     """
-    if isinstance(policy, np.ndarray) or len(policy) != game.num_agents:
+    if not isinstance(policy, (tuple, list)) or len(policy) != game.num_agents:
+        length = f" of length {len(policy)}" if hasattr(policy, "__len__") else ""
         raise InvalidPolicyError(
             f"{name} must be a sequence of N = {game.num_agents} arrays (S, A_i), "
-            f"one per agent, not {type(policy).__name__} of length {len(policy)}"
+            f"one per agent, not {type(policy).__name__}{length}"
         )
-    checked = tuple(
-        part if isinstance(part, np.ndarray) and is_exact(part) else np.asarray(part, np.float64)
-        for part in policy
-    )
+    checked = tuple(_as_array(f"{name}[agent={agent}]", part) for agent, part in enumerate(policy))
     for agent, (part, actions) in enumerate(zip(checked, game.num_actions, strict=True)):
         required = (game.num_states, actions)
         if part.shape[-2:] != required:
@@ -153,19 +156,53 @@ def check_policy(game: MarkovGame, policy: Sequence[Array], *, name: str = "poli
     return checked
 
 
+def _as_array(name: str, part: Any) -> Array:
+    try:
+        if isinstance(part, np.ndarray) and is_exact(part):
+            not_finite(part)  # TypeError unless the objects are numbers
+            return part
+        return np.asarray(part, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidPolicyError(f"{name} must be an array of real numbers: {error}") from error
+
+
+def check_start(game: MarkovGame, initial: Array, *, name: str = "initial") -> Array:
+    """Check start distributions (..., S) that came from outside; raises InvalidPolicyError."""
+    start = _as_array(name, initial)
+    if start.shape[-1:] != (game.num_states,):
+        raise InvalidPolicyError(
+            f"{name} has shape {start.shape}, must be (.., S) = (.., {game.num_states})"
+        )
+    for requirement, bad in (("finite", not_finite(start)), (">= 0", start < 0)):
+        if bad.any():
+            where = tuple(np.argwhere(bad)[0])
+            raise InvalidPolicyError(
+                f"{name}[s={where[-1]}] is {start[where]}, must be {requirement}"
+            )
+    sums = np.asarray(start.sum(axis=-1))
+    tolerance = 0 if is_exact(start) else SUM_TOLERANCE
+    off = np.atleast_1d(abs(sums - 1) > tolerance)
+    if off.any():
+        raise InvalidPolicyError(
+            f"{name} sums to {np.atleast_1d(sums)[off][0]}, must be 1 within {tolerance:g}"
+        )
+    return start
+
+
 def _check_probabilities(name: str, part: Array) -> None:
-    if not is_exact(part) and not np.isfinite(part).all():
-        where = tuple(np.argwhere(~np.isfinite(part))[0])
+    if not_finite(part).any():
+        where = tuple(np.argwhere(not_finite(part))[0])
         raise InvalidPolicyError(f"{_entry(name, where)} is {part[where]}, must be finite")
     if (part < 0).any():
         where = tuple(np.argwhere(part < 0)[0])
         raise InvalidPolicyError(f"{_entry(name, where)} is {part[where]}, must be >= 0")
     sums = part.sum(axis=-1)
-    off = abs(sums - 1) > (0 if is_exact(part) else SUM_TOLERANCE)
+    tolerance = 0 if is_exact(part) else SUM_TOLERANCE
+    off = abs(sums - 1) > tolerance
     if off.any():
         where = tuple(np.argwhere(off)[0])
         raise InvalidPolicyError(
-            f"{name}[s={where[-1]}] sums to {sums[where]}, must be 1 within {SUM_TOLERANCE:g}"
+            f"{name}[s={where[-1]}] sums to {sums[where]}, must be 1 within {tolerance:g}"
         )
 
 

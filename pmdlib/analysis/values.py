@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from pmdlib.analysis.policies import check_policy
+from pmdlib.analysis.policies import check_policy, check_start
 from pmdlib.arithmetic import Array, eye, solve
 from pmdlib.games.game import InducedMDP, MarkovGame, Policy
 
@@ -183,7 +183,7 @@ def occupancy(game: MarkovGame, policy: Policy, initial: Array | None = None) ->
     -------
     ndarray (..., S), summing to one. A state that ρ cannot reach has occupancy 0.
     """
-    start = game.initial if initial is None else np.asarray(initial)
+    start = game.initial if initial is None else check_start(game, initial)
     return evaluate(game, policy).occupancy(start)
 
 

@@ -54,6 +54,7 @@ class _Part:
 
     relation: str
     slack: float
+    error: float = 0.0
     samples: list[pd.DataFrame] = field(default_factory=list)
 
     def add(self, comparison: Comparison, kept: Any) -> Any:
@@ -67,6 +68,7 @@ class _Part:
         if kept.any():
             pick = np.max if self.relation == "==" else np.min
             self.slack = float(pick([self.slack, *worst[kept]]))
+            self.error = max(self.error, float(_rows(comparison.violation, batch)[kept].max()))
         left, right = (
             _rows(np.broadcast_to(side, np.shape(comparison.violation)), batch)[rows, tightest]
             for side in (comparison.left, comparison.right)
@@ -74,6 +76,15 @@ class _Part:
         frame = pd.DataFrame({"left": left, "right": right, "slack": worst, "holds": holds})
         self.samples.append(frame[kept])
         return holds
+
+    def report(self) -> dict[str, Any]:
+        """What the ledger says of this part; no slack where no ratio was visible."""
+        said: dict[str, Any] = {"relation": self.relation}
+        if np.isfinite(self.slack):
+            said["worst_slack"] = self.slack
+        if self.relation == "==":
+            said["worst_error"] = self.error
+        return said
 
 
 def _rows(array: Any, batch: int) -> Any:
@@ -97,9 +108,10 @@ def check_numerically(
     Returns
     -------
     Evidence
-        The report holds, for the claim and for each of its parts, the relation and the tightest
-        slack: larger side over smaller for an inequality (at least 1 means it holds), largest
-        relative difference for an equality.
+        The report holds, for the claim and for each of its parts, the relation and the worst
+        slack. For an inequality that is the smallest ratio of the larger side to the smaller (at
+        least 1: it holds); for an equality the largest difference over the bound on rounding (at
+        most 1: it holds), and ``worst_error`` is the largest difference itself.
     """
     wanted = claim.sizes[profile] if count is None else count
     parts: dict[str, _Part] = {}
@@ -127,14 +139,10 @@ def check_numerically(
         "instances": checked,
         "skipped": skipped,
         "failures": failures,
-        "parts": {
-            name: {"relation": part.relation, "worst_slack": part.slack}
-            for name, part in parts.items()
-        },
+        "parts": {name: part.report() for name, part in parts.items()},
     }
     if parts:
-        head = next(iter(parts.values()))
-        report |= {"relation": head.relation, "worst_slack": head.slack}
+        report |= next(iter(parts.values())).report()
     if first_failure:
         report["first_failure"] = first_failure
     if not checked:
@@ -217,9 +225,11 @@ def check(
     outcome: Outcome = "verified"
     if any(evidence.failures for evidence in found.values()):
         outcome = "refuted"
-    elif not controls or not all(result.refuted for result in controls.values()):
-        outcome = "inconclusive"
-    elif any(evidence.instances == 0 for evidence in found.values()):
+    elif (
+        not controls
+        or not all(result.refuted for result in controls.values())
+        or any(evidence.instances == 0 for evidence in found.values())
+    ):
         outcome = "inconclusive"
     return Verdict(
         name=claim.name,

@@ -61,6 +61,10 @@ class Instance:
         return Evaluation(self.game, self.policy)
 
 
+#: A ratio of two sides is reported if the smaller is this many tolerances: six digits are right.
+VISIBLE = 1e6
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two sides of (one part of) a claim on an instance, computed by separate routes.
@@ -101,18 +105,14 @@ class Comparison:
         """How loose the relation is, (B, ...).
 
         For an inequality the larger side over the smaller, at least 1 where it holds; infinity
-        where the bound is trivial or both sides are below what rounding leaves visible. For an
-        equality the difference, relative to the larger side.
+        where the smaller side is negative or too close to rounding for the ratio to say anything.
+        For an equality the difference over the tolerance, at most 1 where it holds.
         """
-        left, right = np.broadcast_arrays(
-            np.asarray(self.left, dtype=float), np.asarray(self.right, dtype=float)
-        )
+        left, right = np.broadcast_arrays(self.left, self.right)
         if self.relation == "==":
-            scale = np.maximum(abs(left), abs(right))
-            scale = np.maximum(scale, np.finfo(float).tiny)
-            return np.where(left == right, 0.0, self.violation / scale)
+            return self.violation / np.asarray(self.tolerance)
         larger, smaller = (left, right) if self.relation == ">=" else (right, left)
-        visible = smaller > 100 * np.asarray(self.tolerance)
+        visible = smaller > VISIBLE * np.asarray(self.tolerance)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(visible, larger / smaller, np.inf)
 

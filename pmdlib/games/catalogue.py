@@ -5,7 +5,7 @@ Every entry is a function that returns a game. Where an example needs a certain 
 their payoffs; rows are agent 1, columns agent 2.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import exp
 
 import numpy as np
@@ -91,10 +91,12 @@ def slow_switch_from_uniform(
 ) -> TabularGame:
     """Left split into three near-copies, so that the uniform start has a tiny c as well.
 
-    The copies pay Δ, Δ - 1e-5 and Δ - 2.3e-5, so that no two actions are the same.
+    The copies pay 0, 1e-5 and 2.3e-5 less than left does, in both rows: no two actions tie, and
+    all fixed points are isolated.
     """
-    top = np.append(base - np.array([0.0, 1e-5, 2.3e-5]), base + epsilon)
-    return one_state([top, np.append(np.zeros(3), base + epsilon + extra)])
+    loss = np.array([0.0, 1e-5, 2.3e-5])
+    top = np.append(base - loss, base + epsilon)
+    return one_state([top, np.append(-loss, base + epsilon + extra)])
 
 
 def three_agents_degenerate() -> TabularGame:
@@ -126,6 +128,23 @@ def half_face_start(num_agents: int = 4, actions: int = 2) -> Policy:
     own = np.zeros((1, actions))
     own[0, : actions // 2] = 2 / actions
     return (own,) * num_agents
+
+
+def crowd(by_count: Sequence[float] = (0.0, 1.0, 0.93, *[0.0] * 8)) -> TabularGame:
+    """φ = ``by_count``[k] when k of the agents play action 1: N = len(by_count) - 1 agents.
+
+    The default, ten agents found by a linear program, refutes the two-agent coefficient of the KL
+    step for larger N.
+    """
+    agents = len(by_count) - 1
+    if agents < 1:
+        raise InvalidGameError(f"by_count has {len(by_count)} entries, must have at least 2")
+    return one_state(np.asarray(by_count)[np.indices((2,) * agents).sum(axis=0)])
+
+
+def crowd_start(num_agents: int = 10, probability: float = 0.1) -> Policy:
+    """Every agent plays action 1 with this probability."""
+    return (np.array([[1 - probability, probability]]),) * num_agents
 
 
 def rider(crowd: int = 4) -> TabularGame:
@@ -229,7 +248,9 @@ def pollution_tax(num_agents: int = 4) -> TabularGame:
     """
     taxes = {2: 4.0, 4: 8.0, 8: 32.0}
     if num_agents not in taxes:
-        raise InvalidGameError(f"pollution_tax has {num_agents} agents, must have one of {[*taxes]}")
+        raise InvalidGameError(
+            f"pollution_tax has {num_agents} agents, must have one of {[*taxes]}"
+        )
     joint = np.indices((2,) * num_agents)
     pay = np.array([2.0, 4.0])[joint]
     free = (joint == 0).all(axis=0)
@@ -275,6 +296,7 @@ CATALOGUE: dict[str, Callable[[], TabularGame]] = {
         slow_switch_from_uniform,
         three_agents_degenerate,
         half_face,
+        crowd,
         rider,
         rare_best_action,
         needle,

@@ -27,7 +27,8 @@ class Shape:
     kernel_concentration : float > 0
         Dirichlet parameter of the next-state distributions: small is nearly deterministic.
     zero_one : bool
-        Potential values 0 or 1 only, in place of uniform on [0, 1].
+        Potential values 0 or 1 only, in place of uniform on [0, 1]; in congestion games a facility
+        pays all or nothing.
     point_start : bool
         Start in state 0 with probability one, in place of a random distribution.
     """
@@ -61,11 +62,13 @@ def congestion(rng: np.random.Generator, shape: Shape) -> TabularGame:
     facilities = max(2, max(shape.num_actions) // 2 + 1)
     pay = rng.random((states, facilities, agents + 1)) / agents / facilities
     if shape.zero_one:
-        pay = np.round(pay * agents * facilities)
+        pay = np.round(pay * agents * facilities) / agents / facilities
     pay[..., 0] = 0.0
     uses = [rng.random((m, facilities)) < 0.5 for m in shape.num_actions]
     for table in uses:
         table[np.arange(len(table)), rng.integers(facilities, size=len(table))] = True
+    if shape.zero_one:  # a facility in use pays, so that no potential is constant 0
+        pay[0, uses[0][0].argmax(), 1] = 1 / agents / facilities
     joint = np.indices(shape.num_actions)
     taken = [table[own] for table, own in zip(uses, joint, strict=True)]
     load = np.sum(taken, axis=0)

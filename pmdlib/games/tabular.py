@@ -200,10 +200,14 @@ def _table(name: str, values: Any) -> Array:
     except ValueError as error:
         raise InvalidGameError(f"{name} cannot be read as an array: {error}") from error
     if is_exact(table):
-        return np.ascontiguousarray(table)
-    if table.dtype.kind not in "fiub":
+        try:
+            not_finite(table)
+        except TypeError as error:
+            raise InvalidGameError(f"{name} must hold real numbers: {error}") from error
+    elif table.dtype.kind not in "fiub":
         raise InvalidGameError(f"{name} must hold real numbers, not {table.dtype}")
-    return np.ascontiguousarray(table, dtype=np.float64)
+    # A copy: what the caller does to an array later must not change a game that was checked.
+    return np.array(table, dtype=object if is_exact(table) else np.float64, order="C")
 
 
 def _tables(rewards: Any) -> list[Array]:
@@ -219,11 +223,18 @@ def _tables(rewards: Any) -> list[Array]:
     return tables
 
 
+def not_finite(table: Array) -> Array:
+    """Mark NaN and infinite entries; floats may hide among the objects of an exact array."""
+    if not is_exact(table):
+        return ~np.isfinite(table)
+    with np.errstate(invalid="ignore"):
+        difference = table - table  # 0, or NaN where the entry is not finite
+    return np.asarray(difference != difference, dtype=bool)
+
+
 def _check_finite(name: str, tables: list[Array]) -> None:
     for i, table in enumerate(tables):
-        if is_exact(table):
-            continue
-        bad = np.argwhere(~np.isfinite(table))
+        bad = np.argwhere(not_finite(table))
         if len(bad):
             where = tuple(bad[0])
             agent = f"agent={i}, " if len(tables) > 1 else ""
@@ -234,7 +245,11 @@ def _check_finite(name: str, tables: list[Array]) -> None:
 
 
 def _check_discount(discount: Any) -> Any:
-    if isinstance(discount, (bool, str)) or not 0 <= discount < 1:
+    try:
+        fits = not isinstance(discount, bool) and bool(0 <= discount < 1)
+    except (TypeError, ValueError):  # not a number, or several
+        fits = False
+    if not fits:
         raise InvalidGameError(f"discount is {discount!r}, must be a number in [0, 1)")
     return discount
 
@@ -269,25 +284,24 @@ def _initial(initial: ArrayLike | None, states: int, *, exact: bool) -> Array:
 
 def _check_distributions(name: str, table: Array) -> None:
     """Check that the last axis is a probability distribution, naming the first that is not."""
-    if not is_exact(table):
-        bad = np.argwhere(~np.isfinite(table))
-        if len(bad):
-            raise InvalidGameError(
-                f"{_place(name, bad[0][:-1])} has a probability {table[tuple(bad[0])]}, "
-                "must be finite"
-            )
+    bad = np.argwhere(not_finite(table))
+    if len(bad):
+        raise InvalidGameError(
+            f"{_place(name, bad[0][:-1])} has a probability {table[tuple(bad[0])]}, must be finite"
+        )
     bad = np.argwhere(table < 0)
     if len(bad):
         raise InvalidGameError(
             f"{_place(name, bad[0][:-1])} has a probability {table[tuple(bad[0])]}, must be >= 0"
         )
     sums = table.sum(axis=-1)
-    off = np.atleast_1d(abs(sums - 1) > (0 if is_exact(table) else SUM_TOLERANCE))
+    tolerance = 0 if is_exact(table) else SUM_TOLERANCE
+    off = np.atleast_1d(abs(sums - 1) > tolerance)
     if off.any():
         where = np.argwhere(off)[0][: np.ndim(sums)]
         value = np.asarray(sums)[tuple(where)]
         raise InvalidGameError(
-            f"{_place(name, where)} sums to {value}, must be 1 within {SUM_TOLERANCE:g}"
+            f"{_place(name, where)} sums to {value}, must be 1 within {tolerance:g}"
         )
 
 

@@ -77,7 +77,7 @@ class KL(MirrorMap):
         return np.exp(coordinates)
 
     def step(self, coordinates: Array, gradient: Array) -> Array:
-        """log π + ηQ, normalised."""
+        """Log π + ηQ, normalised."""
         raised = coordinates + gradient
         raised -= raised.max(axis=-1, keepdims=True)
         return np.asarray(raised - np.log(np.exp(raised).sum(axis=-1, keepdims=True)))
@@ -170,9 +170,14 @@ def project_to_simplex(points: Array) -> Array:
     -------
     ndarray (..., A): non-negative, summing to one; rational for rational points.
     """
+    # The projection does not see a common shift; with the largest entry at 0 no digit of the 1
+    # that the entries must sum to is lost to large points.
+    points = points - points.max(axis=-1, keepdims=True)
     ordered = np.sort(points, axis=-1)[..., ::-1]
     counts = np.arange(1, points.shape[-1] + 1)
-    thresholds = (ordered.cumsum(axis=-1) - 1) / (counts.astype(object) if is_exact(points) else counts)
+    thresholds = (ordered.cumsum(axis=-1) - 1) / (
+        counts.astype(object) if is_exact(points) else counts
+    )
     size = (ordered > thresholds).sum(axis=-1, keepdims=True)
     level = np.take_along_axis(thresholds, size - 1, axis=-1)
     return np.maximum(points - level, 0)

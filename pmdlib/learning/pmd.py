@@ -40,8 +40,8 @@ class Trace:
         Mass on the best actions, the smallest over agents and states, of π^0 .. π^{T-1}.
     policy : tuple of N arrays (..., S, A_i)
         The last policy π^T.
-    policies : tuple of N arrays (T + 1, ..., S, A_i) or None
-        All policies, if they were recorded.
+    policies : tuple of N arrays (T + 1, ..., S, A_i)
+        All policies, if they were recorded; else empty.
     tolerance : float
         Nash gap at which the run counts as converged.
     """
@@ -52,7 +52,7 @@ class Trace:
     potential: Array | None
     c: Array
     policy: Policy
-    policies: Policy | None
+    policies: Policy
     tolerance: float
 
     @property
@@ -138,8 +138,7 @@ def run_pmd(
     """
     chosen = get_mirror_map(mirror_map)
     size = _step_size(game, chosen, step)
-    if isinstance(iterations, bool) or iterations != int(iterations) or iterations < 1:
-        raise PmdError(f"iterations is {iterations!r}, must be a whole number >= 1")
+    rounds = _whole_number("iterations", iterations)
     if tolerance is not None and not tolerance >= 0:
         raise PmdError(f"tolerance is {tolerance!r}, must be >= 0")
     policy = _start(game, chosen, initial_policy)
@@ -147,14 +146,14 @@ def run_pmd(
     goal = CONVERGED_TOLERANCE * scale if tolerance is None else tolerance
     coordinates = [chosen.coordinates(own) for own in policy]
     gap, potential, c, kept = [], [], [], [policy]
-    rounds = tqdm(
-        range(int(iterations)),
+    bar = tqdm(
+        range(rounds),
         desc=f"PMD ({chosen.name})",
         disable=None if progress is None else not progress,
         delay=PROGRESS_DELAY,
         leave=False,
     )
-    for _ in rounds:
+    for _ in bar:
         evaluation = Evaluation(game, policy)
         gap.append(gaps(evaluation, game.initial).max(axis=-1))
         c.append(constants_c(evaluation))
@@ -179,15 +178,21 @@ def run_pmd(
         potential=np.array(potential) if game.has_potential else None,
         c=np.array(c),
         policy=policy,
-        policies=tuple(map(np.stack, zip(*kept, strict=True))) if record_policies else None,
+        policies=tuple(map(np.stack, zip(*kept, strict=True))) if record_policies else (),
         tolerance=goal,
     )
 
 
-def _step_size(game: MarkovGame, mirror_map: MirrorMap, step: str | float) -> float:
+def _whole_number(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise PmdError(f"{name} is {value!r}, must be a whole number >= 1")
+    return int(value)
+
+
+def _step_size(game: MarkovGame, mirror_map: MirrorMap, step: object) -> float:
     if isinstance(step, str):
         return mirror_map.theory_step(game, step)
-    if isinstance(step, bool) or not isinstance(step, Real) or not 0 < step < np.inf:
+    if isinstance(step, bool) or not isinstance(step, Real) or not 0 < float(step) < np.inf:
         raise PmdError(f'step is {step!r}, must be "paper", "constant" or a positive number')
     return float(step)
 

@@ -11,7 +11,18 @@ _ADDRESS = re.compile(r"\bat 0x[0-9A-Fa-f]+")
 _CELL_FILE = re.compile(r"\S*ipykernel_[0-9]+[/\\][0-9]+\.py")
 _CHATTER = re.compile(r"^.*building the font cache.*\n?", re.MULTILINE)
 """What matplotlib prints the first time it runs on a machine, and never again."""
-_TEXTUAL = ("text/", "image/svg")
+_TEXTUAL = ("text/", "image/svg", "application/javascript")
+Replacements = list[tuple[re.Pattern[str], str]]
+_VOLATILE = {"execution", "papermill", "widgets"}
+_KERNEL = {
+    "kernelspec": {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    },
+    "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
+}
+"""The same on every machine: no version of Python."""
 
 
 def clean_notebook(
@@ -27,7 +38,7 @@ def clean_notebook(
     Parameters
     ----------
     notebook : mapping
-        The executed notebook as JSON; it is not changed.
+        The executed notebook as nbformat reads it; it is not changed.
     source_ids : collection of str
         The cell ids of the notebook before execution, which are kept.
     paths : mapping, optional
@@ -36,25 +47,18 @@ def clean_notebook(
     Returns
     -------
     dict
-        The clean notebook as JSON.
+        The clean notebook, of format 4.5.
     """
     names = _machine_paths() | {str(path): word for path, word in (paths or {}).items()}
-    pairs = sorted(names.items(), key=lambda pair: -len(pair[0]))
+    longest_first = sorted(names.items(), key=lambda pair: -len(pair[0]))
+    pairs = [
+        (re.compile(rf"(?<![\w.+/=]){re.escape(path)}(?!\w)"), to) for path, to in longest_first
+    ]
+    kept = {key: value for key, value in notebook["metadata"].items() if key not in _VOLATILE}
     cells = [_clean_cell(cell, i, source_ids, pairs) for i, cell in enumerate(notebook["cells"])]
     return {
         "cells": cells,
-        "metadata": {
-            "kernelspec": {
-                "display_name": "Python 3 (ipykernel)",
-                "language": "python",
-                "name": "python3",
-            },
-            "language_info": {
-                "file_extension": ".py",
-                "mimetype": "text/x-python",
-                "name": "python",
-            },
-        },
+        "metadata": kept | _KERNEL,
         "nbformat": 4,
         "nbformat_minor": 5,
     }
@@ -74,11 +78,10 @@ def _machine_paths() -> dict[str, str]:
 
 
 def _clean_cell(
-    cell: Mapping[str, Any], index: int, source_ids: Collection[str], pairs: list[tuple[str, str]]
+    cell: Mapping[str, Any], index: int, source_ids: Collection[str], pairs: Replacements
 ) -> dict[str, Any]:
     """Return one cell with a fixed id, its tags and its scrubbed outputs."""
-    volatile = ("papermill", "execution")
-    metadata = {key: value for key, value in cell["metadata"].items() if key not in volatile}
+    metadata = {key: value for key, value in cell["metadata"].items() if key not in _VOLATILE}
     identity = cell.get("id")
     if identity not in source_ids:
         injected = "injected-parameters" in metadata.get("tags", ())
@@ -88,21 +91,21 @@ def _clean_cell(
         outputs = (_clean_output(output, pairs) for output in cell["outputs"])
         clean["execution_count"] = cell["execution_count"]
         clean["outputs"] = [output for output in outputs if output.get("text") != ""]
-    clean["source"] = _joined(cell["source"])
+    clean["source"] = cell["source"]
     if "attachments" in cell:
         clean["attachments"] = cell["attachments"]
     return clean
 
 
-def _clean_output(output: Mapping[str, Any], pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def _clean_output(output: Mapping[str, Any], pairs: Replacements) -> dict[str, Any]:
     """Return one output, its text scrubbed; images and numbers as they are."""
     clean = dict(output)
     if "text" in clean:
-        text = _CHATTER.sub("", _without_rewrites(_joined(clean["text"])))
+        text = _CHATTER.sub("", _without_rewrites(clean["text"]))
         clean["text"] = _scrub(text, pairs)
     if "data" in clean:
         clean["data"] = {
-            kind: _scrub(_joined(value), pairs) if _is_text(kind) else value
+            kind: _scrub(value, pairs) if kind.startswith(_TEXTUAL) else value
             for kind, value in clean["data"].items()
         }
     if "traceback" in clean:
@@ -111,25 +114,15 @@ def _clean_output(output: Mapping[str, Any], pairs: list[tuple[str, str]]) -> di
     return clean
 
 
-def _is_text(kind: str) -> bool:
-    """Say whether the data of this MIME type is text that people or renderers read."""
-    return kind.startswith(_TEXTUAL) or kind == "application/javascript"
-
-
-def _joined(text: str | list[str]) -> str:
-    """Return multi-line text as one string; the format allows both."""
-    return text if isinstance(text, str) else "".join(text)
-
-
 def _without_rewrites(text: str) -> str:
     """Keep of each line what stays on a terminal after the last carriage return."""
     lines = text.split("\n")
     return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
 
 
-def _scrub(text: str, pairs: list[tuple[str, str]]) -> str:
+def _scrub(text: str, pairs: Replacements) -> str:
     """Replace memory addresses, cell files with their process ids, and known directories."""
     text = _CELL_FILE.sub("<cell>", _ADDRESS.sub("at 0x0", text))
     for path, word in pairs:
-        text = text.replace(path, word)
+        text = path.sub(word, text)
     return text

@@ -139,13 +139,12 @@ def _registry() -> "Mapping[str, ClaimLike]":
 
 def _list_claims() -> int:
     """Print the claims, one to a line."""
+    from pmdlib.workspace.tables import columns
+
     rows = [("claim", "tag", "label", "notebook", "controls")]
     for name, claim in _registry().items():
         rows.append((name, claim.tag, claim.label, claim.notebook, str(len(claim.controls))))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
+    print(columns(rows))
     return OK
 
 
@@ -175,10 +174,8 @@ def _verify_workspace(options: argparse.Namespace) -> int:
         print(f"FAILED {name}: {cause}" + (f"\n  read {kept}" if kept.is_file() else ""))
     for name in report.missing:
         print(f"MISSING {name}: no notebook recorded a verdict on it")
-    counts = [f"{len(report.succeeded)} notebooks verified", f"{len(report.failed)} failed"]
-    if report.missing:
-        counts.append(f"{len(report.missing)} claims without a verdict")
-    print(", ".join(counts))
+    missing = f", claims without a verdict: {len(report.missing)}" if report.missing else ""
+    print(f"notebooks verified: {len(report.succeeded)}, failed: {len(report.failed)}{missing}")
     return OK if report.verified else FAILED
 
 
@@ -201,7 +198,7 @@ def _verify_claims(options: argparse.Namespace) -> int:
     print(text_table(entries))
     for name, cause in failed.items():
         print(f"FAILED {name}: {cause}")
-    print(f"{len(entries.keys() - failed.keys())} claims verified, {len(failed)} failed")
+    print(f"claims verified: {len(entries.keys() - failed.keys())}, failed: {len(failed)}")
     return FAILED if failed else OK
 
 

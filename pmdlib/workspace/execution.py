@@ -1,45 +1,19 @@
 """Execute one notebook in a private place and hand back everything it made."""
 
-import contextlib
 import json
 import logging
-import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pmdlib.workspace.cleaning import clean_notebook
+from pmdlib.workspace.environment import KERNEL, environment
 from pmdlib.workspace.figures import DIRECTORY_VARIABLE
 from pmdlib.workspace.ledger import Entry, read_verdicts
-
-SINGLE_THREAD = dict.fromkeys(
-    (
-        "BLIS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "NUMBA_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-    ),
-    "1",
-)
-"""One thread to a process: the jobs share the cores, and sums keep their order."""
-
-_ENVIRONMENT = SINGLE_THREAD | {
-    "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one of the user's
-    "LC_ALL": "C.UTF-8",
-    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # or every kernel warns about frozen modules
-    "PYTHONHASHSEED": "0",
-    "SOURCE_DATE_EPOCH": "0",
-    "TQDM_DISABLE": "1",
-    "TZ": "UTC",
-}
 
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -116,12 +90,14 @@ def execute_one(task: Task) -> Outcome:
     Outcome
         The clean executed copy, the verdicts and figures, or the cause of failure.
     """
+    import nbformat
+
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pmdlib-", ignore_cleanup_errors=True) as name:
         private = Path(name)
         figures = private / "figures"
         figures.mkdir()
-        variables = _ENVIRONMENT | {
+        variables = KERNEL | {
             DIRECTORY_VARIABLE: str(figures),
             "IPYTHONDIR": str(private / "ipython"),  # no personal start-up files
             "JUPYTER_RUNTIME_DIR": str(private / "runtime"),
@@ -130,16 +106,17 @@ def execute_one(task: Task) -> Outcome:
         with environment(variables):
             cause = _run_papermill(task, executed)
         source = json.loads(task.path.read_text(encoding="utf-8"))
-        notebook = json.loads(executed.read_text(encoding="utf-8")) if executed.is_file() else None
-        if notebook is None:
+        if not executed.is_file():
             return Outcome(task.name, cause, seconds=time.monotonic() - start)
+        notebook = nbformat.read(executed, as_version=4)  # type: ignore[no-untyped-call]
         cause = cause or _unfinished(notebook)
         identities = {cell["id"] for cell in source["cells"] if "id" in cell}
         clean = clean_notebook(notebook, identities, {private: "<tmp>", task.root: "."})
+        text = nbformat.writes(nbformat.from_dict(clean))  # type: ignore[no-untyped-call]
         return Outcome(
             task.name,
             cause,
-            json.dumps(clean, indent=1, ensure_ascii=False) + "\n",
+            f"{text}\n",
             read_verdicts(clean),
             {path.name: path.read_bytes() for path in sorted(figures.iterdir())},
             time.monotonic() - start,
@@ -154,7 +131,14 @@ def _run_papermill(task: Task, executed: Path) -> str | None:
 
     for logger in ("papermill", "traitlets"):
         logging.getLogger(logger).setLevel(logging.CRITICAL)
-    deadline = time.monotonic() + task.timeout
+    started: list[float] = []
+
+    def left(cell: object) -> float:
+        """Return the seconds left for this cell; the first one starts the clock."""
+        now = time.monotonic()
+        started.append(now)
+        return max(0.01, started[0] + task.timeout - now)
+
     try:
         papermill.execute_notebook(
             str(task.path),
@@ -165,7 +149,7 @@ def _run_papermill(task: Task, executed: Path) -> str | None:
             coalesce_streams=True,
             extra_arguments=["--log-level=40"],  # or each kernel warns of its TCP ports
             shutdown_kernel="immediate",
-            timeout_func=lambda cell: max(0.01, deadline - time.monotonic()),
+            timeout_func=left,
         )
     except PapermillExecutionError as error:
         message = " ".join(_COLOR.sub("", f"{error.ename}: {error.evalue}").split())
@@ -196,19 +180,7 @@ def _unfinished(notebook: Mapping[str, Any]) -> str | None:
         for output in cell.get("outputs", ()):
             if output["output_type"] == "error" and output["ename"] == "SystemExit":
                 return f"cell {index + 1} left with sys.exit"
-        code = cell["cell_type"] == "code" and "".join(cell["source"]).strip()
+        code = cell["cell_type"] == "code" and cell["source"].strip()
         if code and cell["execution_count"] is None:
             return f"cell {index + 1} was not run"
     return None
-
-
-@contextlib.contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables of this process for a while."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

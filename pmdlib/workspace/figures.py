@@ -24,15 +24,14 @@ COLORS: Mapping[str, str] = MappingProxyType(
     {
         "bound": "#1a1a1a",
         "euclidean": "#0057a6",
-        "kl": "#d55e00",
-        "kl-constant": "#3aa793",
-        "control": "#e3a6cb",
+        "kl": "#c8500a",
+        "kl-constant": "#eba400",
+        "control": "#cc79a7",
     }
 )
 """What each colour means in every figure.
 
-Told apart with either kind of red-green blindness and, but for kl and kl-constant, by lightness
-alone: draw these two with different line styles where both appear.
+Told apart with either kind of red-green blindness, and in grey by their lightness alone.
 """
 
 DIRECTORY_VARIABLE = "PMDLIB_FIGURES"

@@ -73,7 +73,8 @@ def find_root(start: Path | None = None) -> Path:
 
 def find_notebooks(root: Path) -> list[Path]:
     """List the notebooks of a workspace, notebooks/NN-name.ipynb, in order."""
-    return sorted((root / "notebooks").glob("[0-9][0-9]-*.ipynb"))
+    found = (root / "notebooks").glob("[0-9][0-9]-*.ipynb")
+    return sorted(found, key=lambda path: path.stem)
 
 
 def owner(figure: str, notebooks: list[str]) -> str | None:

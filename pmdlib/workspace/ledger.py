@@ -172,7 +172,11 @@ def gather(
             found |= {
                 claim: entry for claim, entry in recorded.items() if _speaks(name, claim, claims)
             }
-    return {claim: found[claim] for claim in claims if claim in found}
+    return {
+        claim: {field: found[claim][field] for field in FIELDS if field in found[claim]}
+        for claim in claims
+        if claim in found
+    }
 
 
 def _speaks(notebook: str, claim: str, claims: Mapping[str, ClaimLike]) -> bool:

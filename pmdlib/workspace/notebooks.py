@@ -11,7 +11,8 @@ from pmdlib.workspace.ledger import ClaimLike, Entry, gather, write_ledger
 from pmdlib.workspace.parallel import Lost, run_parallel
 from pmdlib.workspace.plan import Plan, Report, make_tasks
 from pmdlib.workspace.progress import Progress
-from pmdlib.workspace.tables import failures, split_readme, update_readme
+from pmdlib.workspace.readme import split_readme, update_readme
+from pmdlib.workspace.tables import failures
 
 MARGIN = 60.0
 """Seconds beyond a notebook's own timeout after which its process is ended from outside."""
@@ -63,7 +64,7 @@ def run_notebooks(plan: Plan, stream: TextIO | None = None) -> Report:
                 if cause is None:
                     publish(outcome, plan)
                     succeeded.append(task.name)
-                    progress.finish(task.name, f"{len(outcome.verdicts)} verified")
+                    progress.finish(task.name, f"verified {', '.join(outcome.verdicts)}")
                 else:
                     _keep_failed(outcome, plan)
                     failed[task.name] = cause

@@ -146,4 +146,5 @@ def parameter_names(path: Path) -> list[str]:
                 if isinstance(statement, ast.AnnAssign):
                     targets = [statement.target]
                 names += [target.id for target in targets if isinstance(target, ast.Name)]
+            break  # papermill looks at the first only
     return names

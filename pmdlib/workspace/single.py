@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, TextIO
 
 from pmdlib.errors import PmdError
-from pmdlib.workspace.execution import SINGLE_THREAD, environment
+from pmdlib.workspace.environment import SINGLE_THREAD, environment
 from pmdlib.workspace.files import WorkspaceError
 from pmdlib.workspace.ledger import Entry, entry_of
 from pmdlib.workspace.parallel import Lost, run_parallel

@@ -49,11 +49,17 @@ def record(name, notebook, *, verdict="verified", refuted=True, profile="quick",
                 "relation": relation,
                 "instances": 2400,
                 "skipped": 3,
-                "worst_slack": 0.123456789,
+                "worst_slack": 1.23456789,
             }
         },
         "controls": {
-            "mutant": {"refuted": refuted, "value": -2 / 3, "description": "a sign is flipped"}
+            "mutant": {
+                "refuted": refuted,
+                "value": -2 / 3,
+                "claimed": 0.5,
+                "relation": ">=",
+                "description": "a sign is flipped",
+            }
         },
     }
 
@@ -66,7 +72,7 @@ def conclude_cell(name, notebook, **options):
     )
 
 
-def notebook_json(cells, ids=True):
+def notebook_json(cells):
     """A notebook of code cells; a pair is (tag, source)."""
     made = []
     for index, cell in enumerate(cells):
@@ -91,7 +97,7 @@ def notebook_json(cells, ids=True):
 
 
 def make_workspace(root: Path, notebooks):
-    """Lay out a workspace; notebooks: name -> cells after the parameters cell."""
+    """Lay out a workspace; notebooks: name -> cells after the usual parameters cell."""
     (root / "notebooks").mkdir(parents=True)
     (root / "pyproject.toml").write_text("")
     (root / "README.md").write_text(README)

@@ -1,0 +1,110 @@
+"""Where instances come from: the families, the catalogue, and the hypotheses they must meet."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pmdlib.analysis.policies import random_policy, replace
+from pmdlib.analysis.values import Evaluation
+from pmdlib.arithmetic import Array
+from pmdlib.claims.claim import Hypothesis, Instance, value_rounding
+from pmdlib.games import catalogue
+from pmdlib.games.families import FAMILIES, random_shape
+from pmdlib.games.game import MarkovGame, Policy
+from pmdlib.games.tabular import TabularGame
+
+#: Policies drawn for one game: from the middle of the simplex to next to its vertices.
+CONCENTRATIONS = (1.0, 1.0, 1.0, 0.3, 0.1, 0.02)
+
+#: Catalogue games that state a true potential and are small enough for hundreds of evaluations.
+POTENTIAL_GAMES = (
+    "stay-or-leave",
+    "anti-coordination",
+    "isolated",
+    "slow-switch",
+    "three-agents-degenerate",
+    "half-face",
+    "rider",
+    "needle",
+    "rare-visit",
+)
+
+#: Games of the literature for claims that hold in every Markov game.
+OTHER_GAMES = ("stage-potential-only", "pollution-tax", "demand-response")
+
+
+def mixed_policies(game: MarkovGame, rng: np.random.Generator) -> Policy:
+    """Draw one policy for each of `CONCENTRATIONS`: N arrays (B, S, A_i)."""
+    drawn = [random_policy(game, rng, concentration=value) for value in CONCENTRATIONS]
+    return tuple(np.stack(parts) for parts in zip(*drawn, strict=True))
+
+
+def games(
+    rng: np.random.Generator, *, names: tuple[str, ...] = POTENTIAL_GAMES
+) -> Iterator[tuple[str, TabularGame]]:
+    """Yield named catalogue games, then random games of the four families for ever."""
+    for name in names:
+        yield f"catalogue:{name}", catalogue.CATALOGUE[name]()
+    number = 0
+    while True:
+        for family, make in FAMILIES.items():
+            yield f"{family}:{number}", make(rng, random_shape(rng))
+            number += 1
+
+
+def potential_instances(rng: np.random.Generator) -> Iterator[Instance]:
+    """Yield Markov potential games, each with a batch of policies of full support."""
+    for source, game in games(rng):
+        yield Instance(
+            game, mixed_policies(game, rng), source, {"deviation": _deviation(game, rng)}
+        )
+
+
+def any_instances(rng: np.random.Generator) -> Iterator[Instance]:
+    """Yield Markov games, potential or not, with policies, target policies and a moving agent."""
+    for source, game in games(rng, names=POTENTIAL_GAMES + OTHER_GAMES):
+        agent = int(rng.integers(game.num_agents))
+        extra = {"target": mixed_policies(game, rng), "agent": agent}
+        yield Instance(game, mixed_policies(game, rng), source, extra)
+
+
+def runs(rng: np.random.Generator, *, longest: int = 60) -> Iterator[Instance]:
+    """Yield potential instances whose policies are the starts of runs of ``iterations`` updates."""
+    for instance in potential_instances(rng):
+        iterations = int(rng.integers(5, longest, endpoint=True))
+        yield Instance(
+            instance.game,
+            instance.policy,
+            f"{instance.source}, {iterations} iterations",
+            instance.extra | {"iterations": iterations},
+        )
+
+
+def _deviation(game: MarkovGame, rng: np.random.Generator) -> tuple[int, Array]:
+    """One agent and a policy of full support for it to deviate to, different in every state."""
+    agent = int(rng.integers(game.num_agents))
+    return agent, random_policy(game, rng)[agent]
+
+
+def _potential_tracks_values(instance: Instance) -> Array:
+    """Whether one random deviation changes the agent's value and the potential alike, (B,)."""
+    agent, own = instance.extra["deviation"]
+    before = instance.evaluation
+    own = np.broadcast_to(own, instance.policy[agent].shape)
+    after = Evaluation(instance.game, replace(instance.policy, agent, own))
+    gain = after.values[:, agent] - before.values[:, agent]
+    change = after.potential_values - before.potential_values
+    return np.asarray((abs(gain - change) <= value_rounding(instance.game)).all(axis=-1))
+
+
+IS_POTENTIAL = Hypothesis(
+    "the stated potential tracks a random state-dependent deviation in every state",
+    _potential_tracks_values,
+)
+
+NOT_CONSTANT = Hypothesis("the stage potential is not constant", lambda i: i.game.phi_max > 0)
+
+FULL_SUPPORT = Hypothesis(
+    "every action has positive probability",
+    lambda i: np.all([(own > 0).all(axis=(-1, -2)) for own in i.policy], axis=0),
+)

@@ -1,0 +1,382 @@
+"""Nash regret: measured along runs, against every bound of the theory."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+
+from pmdlib.analysis import bounds
+from pmdlib.analysis.equilibrium import argmax_mass, mismatch, nash_gap, tie_tolerance
+from pmdlib.analysis.values import Evaluation
+from pmdlib.arithmetic import Array
+from pmdlib.claims.claim import Claim, Comparison, Control, Hypothesis, Instance, value_rounding
+from pmdlib.claims.instances import FULL_SUPPORT, IS_POTENTIAL, NOT_CONSTANT, runs
+from pmdlib.games import catalogue
+from pmdlib.games.game import MarkovGame, Policy
+from pmdlib.learning.pmd import Trace, run_pmd
+
+NOTEBOOK = "08-nash-regret"
+SIZES = {"quick": 240, "full": 3000}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run with its policies, and the quantities that the regret bounds are made of.
+
+    Attributes
+    ----------
+    game : MarkovGame
+    trace : Trace
+        With recorded policies.
+    """
+
+    game: MarkovGame
+    trace: Trace
+
+    @cached_property
+    def iterations(self) -> Array:
+        """T = 1, 2, .., shaped to broadcast over batch axes."""
+        return np.arange(1, self.trace.iterations + 1)[:, None]
+
+    @cached_property
+    def kappa(self) -> Array:
+        """κ_T for every T, (T, B)."""
+        return np.maximum.accumulate(mismatch(self.game, self.trace.policies), axis=0)
+
+    @cached_property
+    def kappa_uniform(self) -> Array:
+        """κ_μ for every T, (T, B): the denominator starts from the uniform distribution."""
+        uniform = np.full(self.game.num_states, 1 / self.game.num_states)
+        return np.maximum.accumulate(mismatch(self.game, self.trace.policies, uniform), axis=0)
+
+    @cached_property
+    def c(self) -> Array:
+        """c_T for every T, (T, B)."""
+        return np.minimum.accumulate(self.trace.c, axis=0)
+
+    @property
+    def regret(self) -> Array:
+        """Nash regret for every T, (T, B)."""
+        return self.trace.nash_regret
+
+
+def record(
+    game: MarkovGame, policy: Policy, iterations: int, mirror_map: str, step: str | float
+) -> Run:
+    """Run PMD from a batch of starts (B, S, A_i) and keep what the bounds need."""
+    trace = run_pmd(
+        game, mirror_map, step, iterations, policy, record_policies=True, progress=False
+    )
+    return Run(game, trace)
+
+
+Bound = Callable[[Run, Array], Array]
+
+
+def euclidean_bound(run: Run, kappa: Array, *, sharp: bool = False) -> Array:
+    """Bound on the Euclidean Nash regret at the paper's step, (T, B)."""
+    formula = bounds.regret_euclidean_sharp if sharp else bounds.regret_euclidean
+    return np.asarray(
+        formula(
+            phi_max=run.game.phi_max,
+            discount=run.game.discount,
+            num_actions=run.game.num_actions,
+            mismatch=kappa,
+            iterations=run.iterations,
+        )
+    )
+
+
+def kl_bound(run: Run, kappa: Array, *, sharp: bool = False) -> Array:
+    """Bound on the KL Nash regret at the paper's step (Theorem V.6), (T, B)."""
+    formula = bounds.regret_kl_sharp if sharp else bounds.regret_kl
+    return np.asarray(
+        formula(
+            phi_max=run.game.phi_max,
+            discount=run.game.discount,
+            num_agents=run.game.num_agents,
+            mismatch=kappa,
+            c=run.c,
+            iterations=run.iterations,
+        )
+    )
+
+
+def kl_constant_bound(run: Run, kappa: Array) -> Array:
+    """Bound on the KL Nash regret at the step (1-γ)/φmax, free of N, (T, B)."""
+    return np.asarray(
+        bounds.regret_kl_constant_step(
+            phi_max=run.game.phi_max,
+            discount=run.game.discount,
+            mismatch=kappa,
+            c=run.c,
+            iterations=run.iterations,
+        )
+    )
+
+
+def _regret_sides(
+    mirror_map: str, step: str, parts: dict[str, tuple[Bound, bool]], instance: Instance
+) -> Iterator[Comparison]:
+    """Compare the regret after every T with each bound; κ_T or κ_μ as the part says."""
+    run = record(instance.game, instance.policy, instance.extra["iterations"], mirror_map, step)
+    for part, (bound, uniform) in parts.items():
+        kappa = run.kappa_uniform if uniform else run.kappa
+        yield Comparison(
+            run.regret.T, bound(run, kappa).T, value_rounding(instance.game), "<=", part
+        )
+
+
+_EUCLIDEAN_PARTS: dict[str, tuple[Bound, bool]] = {
+    "constant 32, κ_T": (euclidean_bound, False),
+    "constant 32, κ_μ": (euclidean_bound, True),
+    "constant 9.7 [beyond]": (partial(euclidean_bound, sharp=True), False),
+}
+_KL_PARTS: dict[str, tuple[Bound, bool]] = {
+    "constant 12, κ_T": (kl_bound, False),
+    "constant 12, κ_μ": (kl_bound, True),
+    "constant 8/3 [beyond]": (partial(kl_bound, sharp=True), False),
+}
+_CONSTANT_PARTS: dict[str, tuple[Bound, bool]] = {
+    "constant 2, κ_T": (kl_constant_bound, False),
+    "constant 2, κ_μ": (kl_constant_bound, True),
+}
+
+
+def _euclidean_sides(instance: Instance) -> Iterator[Comparison]:
+    yield from _regret_sides("euclidean", "paper", _EUCLIDEAN_PARTS, instance)
+    game = instance.game
+    step = bounds.step_euclidean_large(
+        phi_max=game.phi_max, discount=game.discount, num_actions=game.num_actions
+    )
+    run = record(game, instance.policy, instance.extra["iterations"], "euclidean", step)
+    bound = bounds.regret_euclidean_large_step(
+        phi_max=game.phi_max,
+        discount=game.discount,
+        num_actions=game.num_actions,
+        mismatch=run.kappa,
+        iterations=run.iterations,
+    )
+    yield Comparison(
+        run.regret.T,
+        np.asarray(bound).T,
+        value_rounding(game),
+        "<=",
+        "constant 4.5, eight times the step [beyond]",
+    )
+
+
+def log_form(game: MarkovGame, trace: Trace) -> tuple[Array, Array]:
+    """Both sides of the log form: η Σ_t max_a A_i^t(s, a), and Σ_phases log(1/π(a*)) + 2.
+
+    A phase is a maximal stretch of iterations with the same best action a* of agent i in state s.
+
+    Returns
+    -------
+    left, right : ndarray (B, Σ_i S)
+        One entry for each agent and state.
+    """
+    evaluation = Evaluation(game, tuple(own[:-1] for own in trace.policies))
+    lefts, rights = [], []
+    for own, advantage in zip(evaluation.policy, evaluation.advantages, strict=True):
+        best = advantage.argmax(axis=-1)
+        begins = np.ones(best.shape, dtype=bool)
+        begins[1:] = best[1:] != best[:-1]
+        mass = np.take_along_axis(own, best[..., None], axis=-1)[..., 0]
+        lefts.append(trace.step * advantage.max(axis=-1).sum(axis=0))
+        rights.append(np.where(begins, -np.log(mass), 0.0).sum(axis=0) + 2)
+    return np.concatenate(lefts, axis=-1), np.concatenate(rights, axis=-1)
+
+
+def _log_sides(instance: Instance) -> Iterator[Comparison]:
+    iterations = instance.extra["iterations"]
+    run = record(instance.game, instance.policy, iterations, "kl", "constant")
+    left, right = log_form(instance.game, run.trace)
+    tolerance = iterations * run.trace.step * value_rounding(instance.game)
+    yield Comparison(left, right, tolerance, "<=")
+
+
+# Controls
+
+
+def _rare_best_action() -> Run:
+    start = tuple(own[None] for own in catalogue.rare_best_action_start())
+    return record(catalogue.rare_best_action(), start, 10, "kl", 1.0)
+
+
+def _without_c() -> Comparison:
+    """C replaced by 1: one agent that starts with mass 1e-6 on its best action, ten iterations."""
+    run = _rare_best_action()
+    claimed = bounds.regret_kl_constant_step(
+        phi_max=1.0, discount=0.0, mismatch=1.0, c=1.0, iterations=run.iterations
+    )
+    return Comparison(run.regret[-1], np.asarray(claimed)[-1], value_rounding(run.game), "<=")
+
+
+def _without_c_paper_step() -> Comparison:
+    """The same at the paper's step, with the constant 12 of Theorem V.6."""
+    start = tuple(own[None] for own in catalogue.rare_best_action_start())
+    run = record(catalogue.rare_best_action(), start, 20, "kl", "paper")
+    claimed = bounds.regret_kl(
+        phi_max=1.0, discount=0.0, num_agents=1, mismatch=1.0, c=1.0, iterations=run.iterations
+    )
+    return Comparison(run.regret[-1], np.asarray(claimed)[-1], value_rounding(run.game), "<=")
+
+
+def _without_m() -> Comparison:
+    """M replaced by 1: one agent with 64 actions and no mass on the only good one."""
+    start = tuple(own[None] for own in catalogue.needle_start())
+    run = record(catalogue.needle(), start, 256, "euclidean", "paper")
+    claimed = bounds.regret_euclidean(
+        phi_max=1.0, discount=0.0, num_actions=(1,), mismatch=1.0, iterations=run.iterations
+    )
+    return Comparison(run.regret[-1], np.asarray(claimed)[-1], value_rounding(run.game), "<=")
+
+
+def _without_mismatch() -> Comparison:
+    """κ = 1 in the step that the proof sums: gap² <= κ/(1-γ)² Σ d^{t+1}(s) (A*)²."""
+    game = catalogue.rare_visit()
+    start = tuple(own[None] for own in catalogue.rare_visit_start())
+    run = record(game, start, 1, "kl", "constant")
+    before = Evaluation(game, start)
+    after = Evaluation(game, tuple(own[1] for own in run.trace.policies))
+    best = np.sum([part.max(axis=-1) ** 2 for part in before.advantages], axis=0)
+    visited = (after.occupancy(game.initial) * best).sum(axis=-1)
+    gap = np.asarray(nash_gap(game, start))
+    return Comparison(gap**2, visited / (1 - game.discount) ** 2, value_rounding(game), "<=")
+
+
+def _one_phase() -> Comparison:
+    """Only the first phase counted: slow-switch, where the best row changes once."""
+    game = catalogue.slow_switch(0.05)
+    start = tuple(own[None] for own in catalogue.slow_switch_start())
+    run = record(game, start, 2000, "kl", "constant")
+    left, _ = log_form(game, run.trace)
+    first = Evaluation(game, start)
+    mass = [
+        argmax_mass(own, q, tie_tolerance(game))
+        for own, q in zip(first.policy, first.averaged_q, strict=True)
+    ]
+    return Comparison(left, -np.log(np.concatenate(mass, axis=-1)) + 2, value_rounding(game), "<=")
+
+
+def _without_log() -> Comparison:
+    """The phase term dropped: at most 2, although the best action starts at 1e-6."""
+    run = _rare_best_action()
+    left, _ = log_form(run.game, run.trace)
+    return Comparison(left, np.full(1, 2.0), value_rounding(run.game), "<=")
+
+
+def _finite_mismatch(instance: Instance) -> Array:
+    """Every state that matters is reachable: κ_T is finite if every state is visited from ρ."""
+    visits = instance.evaluation.occupancy(instance.game.initial)
+    return np.asarray((visits > 0).all(axis=-1))
+
+
+_HYPOTHESES = (
+    IS_POTENTIAL,
+    NOT_CONSTANT,
+    FULL_SUPPORT,
+    Hypothesis("every state is visited, so that κ_T is finite", _finite_mismatch),
+)
+_NO_MISMATCH = Control(
+    "without-mismatch",
+    "κ = 1 in the step that the proof sums, rare-visit game, as squared gaps",
+    _without_mismatch,
+)
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        name="regret-euclidean",
+        tag="derived",
+        label="Section V.A, Nash regret",
+        statement=(
+            r"\frac1T \sum_{t<T} \mathrm{gap}_t \le \phi_{\max}"
+            r" \sqrt{\frac{32\,\kappa_T \sum_i |\mathcal A_i|}{(1-\gamma)^3\, T}}, \qquad"
+            r" \eta = \frac{1-\gamma}{4\,\phi_{\max}\sum_i|\mathcal A_i|}"
+        ),
+        notebook=NOTEBOOK,
+        hypotheses=_HYPOTHESES,
+        instances=runs,
+        compare=_euclidean_sides,
+        controls=(
+            Control(
+                "without-m", "Σ|A_i| replaced by 1: 64 actions, no mass on the good one", _without_m
+            ),
+            _NO_MISMATCH,
+        ),
+        sizes=SIZES,
+    ),
+    Claim(
+        name="regret-kl",
+        tag="derived",
+        label="Theorem V.6",
+        statement=(
+            r"\frac1T \sum_{t<T} \mathrm{gap}_t \le \phi_{\max}"
+            r" \sqrt{\frac{12\,\kappa_T \sqrt N}{c_T\,(1-\gamma)^3\, T}}, \qquad"
+            r" \eta = \frac{1-\gamma}{2\,\phi_{\max}\sqrt N}"
+        ),
+        notebook=NOTEBOOK,
+        hypotheses=_HYPOTHESES,
+        instances=runs,
+        compare=partial(_regret_sides, "kl", "paper", _KL_PARTS),
+        controls=(
+            Control(
+                "without-c",
+                "c replaced by 1: the best action starts at 1e-6, twenty iterations",
+                _without_c_paper_step,
+            ),
+            _NO_MISMATCH,
+        ),
+        sizes=SIZES,
+    ),
+    Claim(
+        name="regret-kl-constant-step",
+        tag="beyond",
+        label="Theorem V.6 without N",
+        statement=(
+            r"\frac1T \sum_{t<T} \mathrm{gap}_t \le \phi_{\max}"
+            r" \sqrt{\frac{2\,\kappa_T}{c_T\,(1-\gamma)^3\, T}}, \qquad"
+            r" \eta = \frac{1-\gamma}{\phi_{\max}}"
+        ),
+        notebook=NOTEBOOK,
+        hypotheses=_HYPOTHESES,
+        instances=runs,
+        compare=partial(_regret_sides, "kl", "constant", _CONSTANT_PARTS),
+        controls=(
+            Control(
+                "without-c",
+                "c replaced by 1: the best action starts at 1e-6, step 1, ten iterations",
+                _without_c,
+            ),
+            _NO_MISMATCH,
+        ),
+        sizes=SIZES,
+    ),
+    Claim(
+        name="regret-kl-log",
+        tag="beyond",
+        label="log form of the KL regret",
+        statement=(
+            r"\eta \sum_{t<T} \max_a \bar A_i^t(s,a) \le \sum_{\text{phases of } a^*}"
+            r" \log\frac{1}{\pi_i^{\text{start}}(a^*|s)} + 2, \qquad"
+            r" \eta = \frac{1-\gamma}{\phi_{\max}}"
+        ),
+        notebook=NOTEBOOK,
+        hypotheses=(IS_POTENTIAL, NOT_CONSTANT, FULL_SUPPORT),
+        instances=runs,
+        compare=_log_sides,
+        controls=(
+            Control(
+                "without-log", "the bound 2 alone: the best action starts at 1e-6", _without_log
+            ),
+            Control(
+                "one-phase",
+                "only the first phase counted, slow-switch ε = 0.05",
+                _one_phase,
+            ),
+        ),
+        sizes=SIZES,
+    ),
+)
