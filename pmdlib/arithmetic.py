@@ -40,14 +40,14 @@ def to_exact(array: Array) -> Array:
     if is_exact(array):
         return array
     exact = np.empty(array.shape, dtype=object)
-    exact.flat = [fmpq(*float(x).as_integer_ratio()) for x in array.flat]
+    exact.reshape(-1)[:] = [fmpq(*float(x).as_integer_ratio()) for x in array.flat]
     return exact
 
 
 def rationals(numerators: Array, denominators: Array) -> Array:
     """Divide integer arrays exactly; the result holds flint.fmpq entries."""
     exact = np.empty(numerators.shape, dtype=object)
-    exact.flat = [
+    exact.reshape(-1)[:] = [
         fmpq(int(p), int(q)) for p, q in zip(numerators.flat, denominators.flat, strict=True)
     ]
     return exact

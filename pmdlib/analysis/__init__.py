@@ -1,0 +1,1 @@
+"""What is true of a game and a policy."""

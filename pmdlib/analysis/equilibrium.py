@@ -9,6 +9,7 @@ from pmdlib.analysis.values import (
     discounted_occupancy,
     discounted_sum,
     evaluate,
+    number_or_array,
     state_kernel,
 )
 from pmdlib.arithmetic import Array, is_exact
@@ -101,7 +102,8 @@ def gaps(evaluation: Evaluation, initial: Array) -> Array:
     """Gain of each agent's best response, from ``initial`` (S,): (..., N)."""
     optimal, _ = best_responses(evaluation)
     gain = (optimal - evaluation.values) @ initial
-    return np.maximum(gain, 0)  # keeping one's own policy is a deviation of gain zero
+    # Keeping one's own policy is a deviation of gain zero.
+    return np.asarray(np.maximum(gain, 0))
 
 
 def nash_gap(game: MarkovGame, policy: Policy, *, per_agent: bool = False) -> Array | float:
@@ -126,8 +128,7 @@ def nash_gap(game: MarkovGame, policy: Policy, *, per_agent: bool = False) -> Ar
     gain = gaps(evaluate(game, policy), game.initial)
     if per_agent:
         return gain
-    largest = gain.max(axis=-1)
-    return largest if largest.ndim else largest.item()
+    return number_or_array(gain.max(axis=-1))
 
 
 def nash_regret(gap: Array) -> Array:
@@ -158,7 +159,7 @@ def argmax_mass(policy: Array, table: Array, tolerance: float) -> Array:
     """Mass that ``policy`` (..., A) puts on the largest entries of ``table``, ties included."""
     best = table.max(axis=-1, keepdims=True)
     ties = table >= best - (0 if is_exact(table) else tolerance)
-    return np.where(ties, policy, 0).sum(axis=-1)
+    return np.asarray(np.where(ties, policy, 0).sum(axis=-1))
 
 
 def constants_c(evaluation: Evaluation) -> Array:
@@ -168,7 +169,7 @@ def constants_c(evaluation: Evaluation) -> Array:
         argmax_mass(own, q, tolerance).min(axis=-1)
         for own, q in zip(evaluation.policy, evaluation.averaged_q, strict=True)
     ]
-    return np.stack(masses, axis=-1).min(axis=-1)
+    return np.asarray(np.stack(masses, axis=-1).min(axis=-1))
 
 
 def constant_c(game: MarkovGame, policy: Policy) -> Array | float:
@@ -181,8 +182,7 @@ def constant_c(game: MarkovGame, policy: Policy) -> Array | float:
     -------
     float in [0, 1], positive for a policy with full support; an array for a batch.
     """
-    c = constants_c(evaluate(game, policy))
-    return c if c.ndim else c.item()
+    return number_or_array(constants_c(evaluate(game, policy)))
 
 
 def mismatch(game: MarkovGame, policies: Policy, below: Array | None = None) -> Array:

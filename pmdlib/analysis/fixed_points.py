@@ -1,10 +1,10 @@
-"""Fixed points of the KL map in games of one state: all of them, and which are isolated.
+r"""Fixed points of the KL map in games of one state: all of them, and which are isolated.
 
 A policy is fixed by the KL step, at every step size, exactly if each agent's averaged advantage
 vanishes on its support. Around such a point x with supports S_i, let B_i ⊇ S_i be the actions of
 advantage zero, used or not. Fixed points near x have supports between S and B, so x is isolated
 if, on every face S ⊆ B' ⊆ B, the square system "advantages equal on B'" has a non-singular Jacobian
-at x. With two agents the converse holds too, and then B = S: an unused action a ∈ B_i \\ S_i leaves
+at x. With two agents the converse holds too, and then B = S: an unused action a ∈ B_i \ S_i leaves
 the line of fixed points on which agent i moves mass to a while the other stands still.
 """
 
@@ -17,7 +17,7 @@ import sympy
 from scipy.optimize import linprog
 
 from pmdlib.analysis.policies import check_policy, replace
-from pmdlib.analysis.values import evaluate
+from pmdlib.analysis.values import evaluate, number_or_array
 from pmdlib.arithmetic import Array
 from pmdlib.errors import InvalidGameError
 from pmdlib.games.game import MarkovGame, Policy
@@ -76,8 +76,7 @@ def fixed_point_residual(game: MarkovGame, policy: Policy) -> Array | float:
         np.where(own > 0, abs(advantage), 0.0).max(axis=(-1, -2))
         for own, advantage in zip(evaluation.policy, evaluation.advantages, strict=True)
     ]
-    worst = np.max(residuals, axis=0)
-    return worst if worst.ndim else float(worst)
+    return number_or_array(np.asarray(np.max(residuals, axis=0)))
 
 
 def fixed_points(game: MarkovGame) -> list[FixedPoint]:
@@ -145,7 +144,7 @@ def classify(game: MarkovGame, policy: Policy) -> FixedPoint:
 
 
 def jacobian(game: MarkovGame, policy: Policy, face: Support) -> Array:
-    """Derivatives of the advantage differences on a face, in its tangent coordinates.
+    """Differentiate the advantage differences on a face, in its tangent coordinates.
 
     Row (i, k): averaged reward of the k-th action of ``face[i]`` minus that of its first. Column
     (j, l): agent j moves mass from its first action to its l-th. Averages are affine in each
@@ -196,7 +195,7 @@ def _faces(support: Support, tied: Support) -> Iterator[Support]:
 
 
 def _unilateral_tie(support: Support, tied: Support) -> bool:
-    """A pure profile with a tied alternative: that agent can mix, nobody else notices a choice."""
+    """Say whether an agent of a pure profile can mix for free, and nobody else has a choice."""
     pure = all(len(used) == 1 for used in support)
     return pure and any(len(zero) > 1 for zero in tied)
 
@@ -229,7 +228,7 @@ def _linear_solutions(game: MarkovGame, support: Support) -> Iterator[Policy]:
 
 
 def _payoff_table(game: MarkovGame, agent: int, other: int) -> Array:
-    """Payoff of ``agent`` for its actions (rows) against the pure actions of ``other`` (columns)."""
+    """Payoff of ``agent``, its actions in rows against the pure actions of ``other`` in columns."""
     columns = []
     for action in range(game.num_actions[other]):
         policy = [np.full((1, m), 1 / m) for m in game.num_actions]
@@ -252,7 +251,7 @@ def _interior_point(conditions: Array) -> Array | None:
         b_ub=np.zeros(count),
         bounds=[(0, 1)] * (count + 1),
     )
-    if result.status != 0 or result.x[-1] <= ZERO_TOLERANCE:
+    if result.x is None or result.x[-1] <= ZERO_TOLERANCE:
         return None
     # The program's answer is feasible to its own tolerance: project it on the conditions.
     point = result.x[:count]
@@ -271,7 +270,7 @@ def _polynomial_solutions(game: MarkovGame, support: Support) -> Iterator[Policy
         unknowns += free
     equations = _symbolic_conditions(game, policy, support)
     if not unknowns:
-        solutions = [{}]
+        solutions: list[dict[sympy.Symbol, sympy.Expr]] = [{}]
     else:
         nontrivial = [equation for equation in equations if equation != 0]
         solutions = sympy.solve(nontrivial, unknowns, dict=True) if nontrivial else []

@@ -1,9 +1,9 @@
-"""Is it a Markov potential game? Exact 4-cycles of policies refute, or support with probability one.
+"""Is it a Markov potential game? Exact 4-cycles refute, or support with probability one.
 
 A value potential exists exactly if the value changes of the two moving agents sum to zero around
-every cycle (π_i, π_j) -> (π_i', π_j) -> (π_i', π_j') -> (π_i, π_j') -> back, in every state. Values are
-rational in the policy, so a random rational cycle misses a game that is not one with probability
-zero (over continuous draws), and a cycle that does not close proves that it is not one.
+every cycle (π_i, π_j) -> (π_i', π_j) -> (π_i', π_j') -> (π_i, π_j') -> back, in every state. Values
+are rational in the policy, so a random rational cycle misses a game that is not one with
+probability zero (over continuous draws), and a cycle that does not close proves that it is not one.
 """
 
 from dataclasses import dataclass

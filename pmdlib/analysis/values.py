@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from pmdlib.games.game import InducedMDP, MarkovGame, Policy
 
 def expectation(own: Array, table: Array) -> Array:
     """Average a table (..., S, A) over an agent's own policy (..., S, A): (..., S)."""
-    return (own * table).sum(axis=-1)
+    return np.asarray((own * table).sum(axis=-1))
 
 
 def state_kernel(mdp: InducedMDP, own: Array) -> Array:
@@ -29,6 +30,11 @@ def discounted_occupancy(kernel: Array, initial: Array, discount: float) -> Arra
     """Solve d (I - γP) = (1-γ) ρ: kernel (..., S, S) and initial (..., S) give (..., S)."""
     system = eye(kernel.shape[-1], kernel) - discount * np.swapaxes(kernel, -1, -2)
     return (1 - discount) * solve(system, initial[..., :, None])[..., 0]
+
+
+def number_or_array(result: Array) -> Array | Any:
+    """Return a plain number where there are no batch axes, and the array where there are."""
+    return result if result.ndim else result.item()
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,35 @@
 """What the paper says: the registry of claims, and `verify`."""
 
-from pmdlib.claims import fixed_points, identities, improvement, regret
+from pmdlib.claims import (
+    constant_c,
+    fixed_points,
+    identities,
+    improvement_euclidean,
+    improvement_kl,
+    isolation,
+    mirror_steps,
+    regret,
+)
 from pmdlib.claims.checking import check, unknown_claim
 from pmdlib.claims.claim import Claim, Verdict
 
-#: Every claim by name, in the order in which the notebooks show them.
+_MODULES = (
+    identities,
+    mirror_steps,
+    improvement_euclidean,
+    improvement_kl,
+    fixed_points,
+    isolation,
+    constant_c,
+    regret,
+)
+
+#: Every claim by name, in the order of the notebooks that show them.
 claims: dict[str, Claim] = {
     claim.name: claim
-    for module in (identities, improvement, fixed_points, regret)
-    for claim in module.CLAIMS
+    for claim in sorted(
+        (claim for module in _MODULES for claim in module.CLAIMS), key=lambda claim: claim.notebook
+    )
 }
 
 

@@ -78,7 +78,7 @@ class _Part:
         return holds
 
     def report(self) -> dict[str, Any]:
-        """What the ledger says of this part; no slack where no ratio was visible."""
+        """Say what the ledger keeps of this part; no slack where no ratio was visible."""
         said: dict[str, Any] = {"relation": self.relation}
         if np.isfinite(self.slack):
             said["worst_slack"] = self.slack

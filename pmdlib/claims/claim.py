@@ -1,7 +1,7 @@
 """What a claim is: a statement, its hypotheses, two sides, and controls that must be refuted."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -49,6 +49,10 @@ class Instance:
     policy: Policy
     source: str
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_extra(self, **more: Any) -> "Instance":
+        """Return the same instance with more in ``extra``."""
+        return replace(self, extra={**self.extra, **more})
 
     @property
     def count(self) -> int:
@@ -110,7 +114,7 @@ class Comparison:
         """
         left, right = np.broadcast_arrays(self.left, self.right)
         if self.relation == "==":
-            return self.violation / np.asarray(self.tolerance)
+            return np.asarray(self.violation / np.asarray(self.tolerance))
         larger, smaller = (left, right) if self.relation == ">=" else (right, left)
         visible = smaller > VISIBLE * np.asarray(self.tolerance)
         with np.errstate(divide="ignore", invalid="ignore"):

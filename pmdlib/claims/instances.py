@@ -72,12 +72,7 @@ def runs(rng: np.random.Generator, *, longest: int = 60) -> Iterator[Instance]:
     """Yield potential instances whose policies are the starts of runs of ``iterations`` updates."""
     for instance in potential_instances(rng):
         iterations = int(rng.integers(5, longest, endpoint=True))
-        yield Instance(
-            instance.game,
-            instance.policy,
-            f"{instance.source}, {iterations} iterations",
-            instance.extra | {"iterations": iterations},
-        )
+        yield instance.with_extra(iterations=iterations)
 
 
 def _deviation(game: MarkovGame, rng: np.random.Generator) -> tuple[int, Array]:
@@ -108,3 +103,15 @@ FULL_SUPPORT = Hypothesis(
     "every action has positive probability",
     lambda i: np.all([(own > 0).all(axis=(-1, -2)) for own in i.policy], axis=0),
 )
+
+
+def small_game(rng: np.random.Generator, *, degenerate: bool) -> TabularGame:
+    """Draw a two-agent, one-state game: identical interest or dummy terms, ties on request."""
+    shape = tuple(int(m) for m in rng.integers(2, 3, size=2, endpoint=True))
+    payoff = rng.integers(3, size=shape) / 2 if degenerate else rng.random(shape)
+    payoff.flat[rng.integers(payoff.size)] = 1.0
+    if rng.random() < 0.5:
+        return catalogue.one_state(payoff)
+    terms = (rng.integers(3, size=(1, shape[1])) / 2, rng.integers(3, size=(shape[0], 1)) / 2)
+    rewards = [(payoff + term)[None] for term in terms]
+    return TabularGame(rewards, np.eye(1), discount=0.0, potential=payoff[None])

@@ -215,7 +215,7 @@ def _without_c() -> Comparison:
 
 
 def _without_c_paper_step() -> Comparison:
-    """The same at the paper's step, with the constant 12 of Theorem V.6."""
+    """Replace c by 1 at the paper's step, with the constant 12 of Theorem V.6."""
     start = tuple(own[None] for own in catalogue.rare_best_action_start())
     run = record(catalogue.rare_best_action(), start, 20, "kl", "paper")
     claimed = bounds.regret_kl(
@@ -262,7 +262,7 @@ def _one_phase() -> Comparison:
 
 
 def _without_log() -> Comparison:
-    """The phase term dropped: at most 2, although the best action starts at 1e-6."""
+    """Drop the phase term: at most 2, although the best action starts at 1e-6."""
     run = _rare_best_action()
     left, _ = log_form(run.game, run.trace)
     return Comparison(left, np.full(1, 2.0), value_rounding(run.game), "<=")

@@ -160,7 +160,7 @@ def rider(crowd: int = 4) -> TabularGame:
 
 
 def rider_start(crowd: int = 4) -> Policy:
-    """Each of the crowd deviates with probability 0.5/N, the rider plays 1 with probability 0.01."""
+    """Each of the crowd deviates with probability 0.5/N; the rider plays 1 with probability .01."""
     member = np.array([[1 - 0.5 / crowd, 0.5 / crowd]])
     return (*[member] * crowd, np.array([[0.99, 0.01]]))
 
@@ -176,7 +176,7 @@ def rare_best_action_start(probability: float = 1e-6) -> Policy:
 
 
 def needle(actions: int = 64) -> TabularGame:
-    """One agent, only the first of many actions pays: what the factor M in Euclidean bounds sees."""
+    """One agent, only the first of many actions pays: what M in the Euclidean bounds sees."""
     return one_state(np.eye(actions)[0])
 
 
@@ -208,7 +208,7 @@ def rare_visit_start(probability: float = 1e-4) -> Policy:
 
 
 def distancing(num_agents: int = 8, facilities: int = 4) -> TabularGame:
-    """Distancing game of Leonardos et al. (2022): crowding pays, until it closes the place; γ = .99.
+    """Distancing game of Leonardos et al. (2022): crowds pay, until they close the place; γ = .99.
 
     Every agent picks one facility; facility k pays each user w_k · (number of users), w = (1, 2,
     4, 6), and 100 less in the distancing state. Safe turns to distancing when more than half of
@@ -237,7 +237,7 @@ def distancing(num_agents: int = 8, facilities: int = 4) -> TabularGame:
 
 
 def pollution_tax(num_agents: int = 4) -> TabularGame:
-    """Pollution-tax game of Jordan et al. (2024): dirty pays more, and everyone pays for it; γ = .99.
+    """Pollution-tax game of Jordan et al. (2024): dirty pays more, everyone is taxed; γ = .99.
 
     States free and polluted. Clean pays 2, dirty 4; in the polluted state everybody is taxed 4, 8,
     32 for N = 2, 4, 8. The next state is free exactly if all play clean.
@@ -318,4 +318,4 @@ def payoff(game: TabularGame) -> Array:
     """
     if game.num_states != 1 or not game.identical_interest:
         raise InvalidGameError("payoff needs an identical-interest game of one state")
-    return game.potential[0]
+    return np.asarray(game.potential[0])

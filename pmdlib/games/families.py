@@ -52,7 +52,7 @@ def identical_interest(rng: np.random.Generator, shape: Shape) -> TabularGame:
 
 
 def congestion(rng: np.random.Generator, shape: Shape) -> TabularGame:
-    """A congestion game per state and an exogenous kernel.
+    """Draw a congestion game per state and an exogenous kernel.
 
     Every action is a set of facilities; a facility pays each user an amount that depends on the
     state and on its load. Rosenthal's potential Σ_f Σ_{k <= load} pay(f, k) is exact in every
@@ -103,7 +103,7 @@ def shaped(rng: np.random.Generator, shape: Shape) -> TabularGame:
 
 
 def dummy(rng: np.random.Generator, shape: Shape) -> TabularGame:
-    """Dummy terms r_i = φ + u_i(s, a_-i) with an exogenous kernel.
+    """Add dummy terms to the potential, r_i = φ + u_i(s, a_-i); the kernel is exogenous.
 
     Agent i cannot influence u_i now, nor later because no action moves the state.
     """
@@ -203,7 +203,7 @@ def _state_kernel(rng: np.random.Generator, shape: Shape) -> Array:
 
 def _initial(rng: np.random.Generator, shape: Shape) -> Array:
     if shape.point_start:
-        return np.eye(shape.num_states)[0]
+        return np.asarray(np.eye(shape.num_states)[0])
     return _distributions(rng, (shape.num_states,), 1.0)
 
 

@@ -191,7 +191,7 @@ class TabularGame(MarkovGame):
 
 def _normalise_exactly(rows: Array) -> Array:
     """Make float rows that sum to 1 + rounding sum to exactly 1."""
-    return rows / rows.sum(axis=-1, keepdims=True)
+    return np.asarray(rows / rows.sum(axis=-1, keepdims=True))
 
 
 def _table(name: str, values: Any) -> Array:

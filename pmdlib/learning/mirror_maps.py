@@ -61,10 +61,14 @@ class KL(MirrorMap):
 
     def divergence(self, new: Array, old: Array) -> Array:
         """Kullback-Leibler divergence Σ p log(p/q), accurate for near-equal policies too."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            change = np.where(old > 0, (new - old) / np.where(old > 0, old, 1.0), 0.0)
-            terms = old * _entropy_excess(change)
-        terms = np.where((old == 0) & (new > 0), np.inf, terms)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            change = (new - old) / old
+            # Far apart, the change rounds to -1 or overflows; the logarithms do not.
+            logs = np.log(new) - np.log(old)
+            far = np.where(abs(change) < 0.5, np.log1p(change), logs)
+            near = np.where(abs(change) < 0.03, change, 0.0)
+            terms = np.where(near == change, old * _entropy_excess(near), new * far - (new - old))
+        terms = np.where(new == 0, old, np.where(old == 0, np.inf, terms))
         return np.asarray(terms.sum(axis=-1))
 
     def coordinates(self, policy: Array) -> Array:
@@ -107,11 +111,11 @@ class Euclidean(MirrorMap):
         return np.asarray(((new - old) ** 2).sum(axis=-1) / 2)
 
     def coordinates(self, policy: Array) -> Array:
-        """The policy itself."""
+        """Return the policy itself."""
         return policy
 
     def policy(self, coordinates: Array) -> Array:
-        """The policy itself."""
+        """Return the policy itself."""
         return coordinates
 
     def step(self, coordinates: Array, gradient: Array) -> Array:
@@ -180,16 +184,12 @@ def project_to_simplex(points: Array) -> Array:
     )
     size = (ordered > thresholds).sum(axis=-1, keepdims=True)
     level = np.take_along_axis(thresholds, size - 1, axis=-1)
-    return np.maximum(points - level, 0)
+    return np.asarray(np.maximum(points - level, 0))
 
 
 def _entropy_excess(x: Array) -> Array:
-    """(1 + x) log(1 + x) - x >= 0, by its series near 0, where the difference cancels."""
-    x = np.asarray(x)
-    series = x**2 * sum((-x) ** k / ((k + 1) * (k + 2)) for k in range(10))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        direct = np.where(x > -1, (1 + x) * np.log1p(x) - x, 1.0)
-    return np.where(abs(x) < 0.03, series, direct)
+    """(1 + x) log(1 + x) - x >= 0 for |x| < 0.03, by its series: the difference would cancel."""
+    return np.asarray(x**2 * sum((-x) ** k / ((k + 1) * (k + 2)) for k in range(10)))
 
 
 #: The maps that `run_pmd` knows by name.

@@ -2,5 +2,6 @@
 
 from pmdlib.workspace.figures import COLORS, annotate_slope, save_figure, use_style
 from pmdlib.workspace.ledger import conclude
+from pmdlib.workspace.plots import slack_plot
 
-__all__ = ["COLORS", "annotate_slope", "conclude", "save_figure", "use_style"]
+__all__ = ["COLORS", "annotate_slope", "conclude", "save_figure", "slack_plot", "use_style"]

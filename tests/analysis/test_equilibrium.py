@@ -159,7 +159,7 @@ def test_mismatch_divides_by_the_next_iterate(index, rng):
 
 
 def test_mismatch_by_hand():
-    """Best response leaves at once: d = (.1, .9). Leaving with probability p: d(0) = .1/(.1+.9p)."""
+    """The best response leaves at once: d = (.1, .9). Leaving with chance p: d(0) = .1/(.1 + .9p)."""
     game = catalogue.stay_or_leave()
     first, second = (np.array([[1 - p, p], [1, 0]]) for p in (0.25, 0.5))
     policies = (np.stack([first, second]),)
@@ -272,7 +272,8 @@ def test_ties_count_together():
     game = catalogue.one_state([[1.0, 1.0, 0.0]])
     policy = (np.array([[1.0]]), np.array([[0.25, 0.125, 0.625]]))
     assert constant_c(game, policy) == 0.375
-    assert constant_c(game, uniform_policy(catalogue.one_state([[0.5, 0.5]]))) == 1
+    flat = catalogue.one_state([[0.5, 0.5]])
+    assert constant_c(flat, uniform_policy(flat)) == 1
 
 
 def test_the_tie_tolerance_scales_with_rewards_and_horizon():
@@ -369,5 +370,5 @@ def test_mismatch_needs_iterates_along_the_first_axis():
         mismatch(game, tuple(part[None] for part in uniform))
     with pytest.raises(InvalidPolicyError, match=r"policies\[agent=0\]\[batch=\(1,\), s=0, a=0\]"):
         mismatch(game, (np.stack([uniform[0], uniform[0] * np.nan]),))
-    with pytest.raises(InvalidPolicyError, match="below sums to 0.5, must be 1"):
+    with pytest.raises(InvalidPolicyError, match=r"below sums to 0\.5, must be 1"):
         mismatch(game, (np.stack([uniform[0]] * 2),), np.array([0.5, 0.0]))

@@ -304,8 +304,7 @@ def test_floats_that_hide_among_objects_must_be_finite_too():
         ({"rewards": np.full((2, 2, 2), None)}, "rewards must hold real numbers"),
         (
             {"kernel": np.ones((2, 2, 2))},
-            "kernel has shape (2, 2, 2), must be (S, A_1, .., A_N, S) = (2, 2, 2, 2), "
-            "or (S, S) = (2, 2) if no action moves the state",
+            "must be (S, A_1, .., A_N, S) = (2, 2, 2, 2), or (S, S) = (2, 2) if no action moves",
         ),
         ({"kernel": np.eye(3)}, "kernel has shape (3, 3), must be"),
         (

@@ -1,0 +1,235 @@
+"""The constant c: what it costs one step, and how it moves along a run."""
+
+from collections.abc import Iterator
+from functools import lru_cache, partial
+
+import numpy as np
+from scipy.optimize import brentq
+
+from pmdlib.analysis.equilibrium import argmax_mass, tie_tolerance
+from pmdlib.analysis.values import Evaluation, expectation
+from pmdlib.arithmetic import UNIT_ROUNDOFF, Array
+from pmdlib.claims.claim import Claim, Comparison, Control, Hypothesis, Instance, value_rounding
+from pmdlib.claims.instances import (
+    FULL_SUPPORT,
+    IS_POTENTIAL,
+    NOT_CONSTANT,
+    runs,
+)
+from pmdlib.claims.one_step import MANY, with_step
+from pmdlib.games import catalogue
+from pmdlib.learning.mirror_maps import KL
+from pmdlib.learning.pmd import Trace, run_pmd
+
+
+def _best_advantage(instance: Instance) -> Array:
+    """Largest averaged advantage over agents, states and actions, (B,)."""
+    best = [part.max(axis=(-1, -2)) for part in instance.evaluation.advantages]
+    return np.asarray(np.max(best, axis=0))
+
+
+def _progress_sides(instance: Instance) -> Iterator[Comparison]:
+    game, evaluation = instance.game, instance.evaluation
+    best = np.maximum(_best_advantage(instance), np.finfo(float).tiny)
+    step = (instance.extra["units"] / best)[:, None]
+    tie = tie_tolerance(game)
+    for own, q, advantage in zip(
+        evaluation.policy, evaluation.averaged_q, evaluation.advantages, strict=True
+    ):
+        moved = KL().update(own, step[..., None] * q) - own
+        mass = argmax_mass(own, q, tie)
+        # Errors of the advantages enter both sides once as they are and once through ηA <= 1.
+        yield Comparison(
+            expectation(moved, advantage),
+            mass * step * advantage.max(axis=-1) ** 2,
+            4 * value_rounding(game) * (1 + step * game.reward_bound / (1 - game.discount)),
+            ">=",
+        )
+
+
+def _progress(own: Array, advantage: Array, step: float, claimed: float) -> Comparison:
+    """Ratio of <A, D> to ``claimed``, for one agent in one state; claimed at least 1."""
+    moved = KL().update(own, step * advantage) - own
+    ratio = (moved * advantage).sum() / claimed
+    return Comparison(np.array([ratio]), np.ones(1), 1e3 * UNIT_ROUNDOFF, ">=")
+
+
+def _beyond_one() -> Comparison:
+    """ηA* = 1.5, nearly all mass on the best action: the ratio tends to 1/(ηA*) = 2/3."""
+    rare = 1e-6
+    own, advantage = np.array([1 - rare, rare]), np.array([rare, rare - 1])
+    step = 1.5 / rare
+    return _progress(own, advantage, step, (1 - rare) * step * rare**2)
+
+
+def _largest_magnitude() -> Comparison:
+    """Max |A|² in place of (max A)²: a hopeless action that is hardly played dominates."""
+    own, advantage = np.array([0.999, 0.001]), np.array([0.001, -0.999])
+    return _progress(own, advantage, 1.0, 0.999 * 0.999**2)
+
+
+def _runs_with_step(rng: np.random.Generator) -> Iterator[Instance]:
+    """Yield runs with steps from far below to above those of the regret theorems: any will do."""
+    for instance in runs(rng):
+        game = instance.game
+        step = 10 ** rng.uniform(-1, 0.5) * (1 - game.discount) / max(game.reward_bound, 1e-9)
+        yield instance.with_extra(step=step)
+
+
+def _c_sides(instance: Instance) -> Iterator[Comparison]:
+    game, step = instance.game, instance.extra["step"]
+    trace = run_pmd(
+        game, "kl", step, instance.extra["iterations"], instance.policy, record_policies=True
+    )
+    evaluation = Evaluation(game, tuple(own[:-1] for own in trace.policies))
+    rises, expected, logs_size = [], [], 1.0
+    for own, q, advantage in zip(
+        trace.policies, evaluation.averaged_q, evaluation.advantages, strict=True
+    ):
+        best = q.argmax(axis=-1)[..., None]
+        logs = np.log(own)
+        logs_size = max(logs_size, float(abs(logs).max()))
+        rises.append(np.take_along_axis(np.diff(logs, axis=0), best, axis=-1)[..., 0])
+        gain = np.take_along_axis(advantage, best, axis=-1)[..., 0]
+        expected.append(step * gain - KL().divergence(own[:-1], own[1:]))
+    rise = np.moveaxis(np.concatenate(rises, axis=-1), 0, 1)
+    predicted = np.moveaxis(np.concatenate(expected, axis=-1), 0, 1)
+    q_scale = game.reward_bound / (1 - game.discount)
+    tolerance = 64 * UNIT_ROUNDOFF * (logs_size + step * q_scale) + step * value_rounding(game)
+    yield Comparison(rise, predicted, tolerance, "==", "rise of the best action's log-probability")
+    yield Comparison(rise, np.zeros(1), tolerance, ">=", "it never falls")
+    if trace.iterations > 1:
+        falls = np.where(_argmax_changes(evaluation), 0.0, np.diff(trace.c, axis=0))
+        yield Comparison(
+            falls.T,
+            np.zeros(1),
+            tolerance,
+            ">=",
+            "c falls only where a set of best actions changes",
+        )
+
+
+def _argmax_changes(evaluation: Evaluation) -> Array:
+    """Whether any agent's set of best actions differs from one iterate to the next, (T - 1, B)."""
+    tie = tie_tolerance(evaluation.game)
+    changes = []
+    for q in evaluation.averaged_q:
+        best = q >= q.max(axis=-1, keepdims=True) - tie
+        changes.append((best[1:] != best[:-1]).any(axis=(-1, -2)))
+    return np.asarray(np.any(changes, axis=0))
+
+
+@lru_cache
+def slow_switch_run(epsilon: float) -> Trace:
+    """Natural policy gradient with step 1 on slow-switch, long enough to converge."""
+    start = catalogue.slow_switch_start()
+    return run_pmd(catalogue.slow_switch(epsilon), "kl", 1.0, 5000, start, progress=False)
+
+
+def slow_switch_exponent(*, base: float = 0.5, extra: float = 0.25, odds: float = 4.0) -> float:
+    """K of c ≈ e^{-K/ε}: K = ΔL + S log(1 + e^-L) - S log 2 - S·H(δ/S), S = Δ + δ."""
+    total, share = base + extra, extra / (base + extra)
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    return float(base * odds + total * (np.log1p(np.exp(-odds)) - np.log(2)) - total * entropy)
+
+
+def slow_switch_flow(epsilon: float, *, base: float = 0.5, extra: float = 0.25) -> float:
+    """Log c of the continuous-time flow: the root X of εX + S log(1 + e^X) = -K, then log σ(X)."""
+    exponent, total = slow_switch_exponent(base=base, extra=extra), base + extra
+    root = brentq(
+        lambda x: epsilon * x + total * np.logaddexp(0, x) + exponent, -2 * exponent / epsilon, 0
+    )
+    return float(-np.logaddexp(0, -root))
+
+
+def _never_falls() -> Comparison:
+    """C along slow-switch with ε = 0.1 never falls, switches of the argmax included."""
+    c = slow_switch_run(0.1).c
+    return Comparison(np.diff(c)[None], np.zeros(1), 1e-12, ">=")
+
+
+def _limit_bounds_c() -> Comparison:
+    """Take the smallest c of the limit game ε = 0 as a lower bound for ε = 0.1."""
+    smallest, limit = (slow_switch_run(epsilon).c.min() for epsilon in (0.1, 0.0))
+    return Comparison(np.array([smallest]), np.array([limit]), 1e-12, ">=")
+
+
+def _uniform_bound() -> Comparison:
+    """C >= 1e-10 in every game whose fixed points are isolated: slow-switch with ε = 0.0125."""
+    smallest = slow_switch_run(0.0125).c.min()
+    return Comparison(np.array([smallest]), np.array([1e-10]), 1e-14, ">=")
+
+
+def _uniform_start() -> Comparison:
+    """C >= 1/|A|² from the uniform start, in a game whose fixed points are isolated."""
+    trace = run_pmd(catalogue.slow_switch_from_uniform(), "kl", 1.0, 4000, progress=False)
+    return Comparison(np.array([trace.c.min()]), np.array([1 / 16]), 1e-12, ">=")
+
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        name="best-action-progress",
+        tag="beyond",
+        label="one step moves the best action",
+        statement=(
+            r"\langle \bar Q_i, D_i\rangle \ge c_s\,\eta\,\big(\max_a \bar A_i(s,a)\big)^2"
+            r" \quad \text{whenever } \eta \max_a \bar A_i(s,a) \le 1"
+        ),
+        notebook="07-constant-c",
+        hypotheses=(
+            FULL_SUPPORT,
+            Hypothesis(
+                "some agent can improve", lambda i: _best_advantage(i) > tie_tolerance(i.game)
+            ),
+        ),
+        instances=partial(with_step, 0.01, 1.0),
+        compare=_progress_sides,
+        controls=(
+            Control(
+                "step-1.5",
+                "ηA* = 1.5 in place of at most 1, as the ratio of both sides",
+                _beyond_one,
+            ),
+            Control(
+                "largest-magnitude",
+                "max |A|² in place of (max A)², as the ratio of both sides",
+                _largest_magnitude,
+            ),
+        ),
+        sizes=MANY,
+    ),
+    Claim(
+        name="constant-c",
+        tag="derived",
+        label="the constant c > 0 of Theorem V.6",
+        statement=(
+            r"\log \pi_i^{t+1}(a^*|s) - \log \pi_i^{t}(a^*|s) = \eta \max_a \bar A_i^t(s,a) -"
+            r" \mathrm{KL}(\pi_i^t \| \pi_i^{t+1})(s) \ge 0"
+        ),
+        notebook="07-constant-c",
+        hypotheses=(FULL_SUPPORT, IS_POTENTIAL, NOT_CONSTANT),
+        instances=_runs_with_step,
+        compare=_c_sides,
+        controls=(
+            Control(
+                "never-falls", "c never falls, switches included, slow-switch ε = 0.1", _never_falls
+            ),
+            Control(
+                "limit-bounds-c",
+                "the c of the limit ε = 0 bounds that of ε = 0.1 from below",
+                _limit_bounds_c,
+            ),
+            Control(
+                "uniform-bound",
+                "c >= 1e-10 whenever fixed points are isolated, slow-switch ε = 0.0125",
+                _uniform_bound,
+            ),
+            Control(
+                "uniform-start",
+                "c >= 1/|A|² from the uniform start, slow-switch-from-uniform",
+                _uniform_start,
+            ),
+        ),
+        sizes={"quick": 200, "full": 3000},
+    ),
+)

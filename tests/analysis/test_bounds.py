@@ -1,0 +1,175 @@
+"""Every constant of the theory, worked out by hand: a changed factor, power or root is caught."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from pmdlib.analysis import bounds
+from pmdlib.errors import PmdError
+
+# γ = .75 and φmax = 2 throughout: 1-γ = 1/4, Qmax = 8, (1-γ)³ = 1/64.
+GAME = {"phi_max": 2.0, "discount": 0.75}
+ACTIONS = (2, 3, 4)  # N = 3, M = 9
+REGRET = {**GAME, "mismatch": 3.0, "iterations": 100}
+
+
+def test_largest_q():
+    assert bounds.largest_q(**GAME) == 8
+
+
+def test_steps():
+    # (1/4)/(4·2·9) = 1/288, eight times that, (1/4)/(2·2·√3), (1/4)/2
+    assert bounds.step_euclidean(**GAME, num_actions=ACTIONS) == pytest.approx(1 / 288)
+    assert bounds.step_euclidean_large(**GAME, num_actions=ACTIONS) == pytest.approx(1 / 36)
+    assert bounds.step_kl(**GAME, num_agents=3) == pytest.approx(1 / 16 / math.sqrt(3))
+    assert bounds.step_kl(**GAME, num_agents=4) == pytest.approx(1 / 32)
+    assert bounds.step_kl(**GAME, num_agents=16) == pytest.approx(1 / 64)  # √N, not N
+    assert bounds.step_kl_constant(**GAME) == 1 / 8
+
+
+def test_improvement_coefficients():
+    # 1/(2η(1-γ)) at η = 1/8: 1/(2/8/4) = 16
+    assert bounds.improvement_coefficient(step=1 / 8, discount=0.75) == 16
+    # N = 2, m = 2: Λ = 2. (1/η - 8·2/4)/(1-γ) at η = 1/8: (8 - 4)·4 = 16
+    sharp = bounds.improvement_coefficient_sharp
+    assert sharp(step=1 / 8, **GAME, num_actions=(2, 2)) == pytest.approx(16)
+    assert sharp(step=1 / 4, **GAME, num_actions=(2, 2)) == pytest.approx(0)  # η = 4/(Qmax Λ)
+    # η(1 - ηQmax/2) at η = 1/16: (1/16)(1 - 1/4)
+    assert bounds.variance_coefficient(step=1 / 16, **GAME) == pytest.approx(3 / 64)
+    assert bounds.variance_coefficient(step=1 / 4, **GAME) == 0  # η Qmax = 2
+
+
+def test_half_face_thresholds():
+    for agents, actions, threshold in ((4, 2, 4 / 3), (4, 4, 2 / 3), (4, 8, 1 / 3), (8, 2, 4 / 7)):
+        value = bounds.half_face_threshold(num_agents=agents, num_actions=actions)
+        assert value == pytest.approx(threshold)
+    assert bounds.half_face_threshold(num_agents=16, num_actions=2) == pytest.approx(4 / 15)
+
+
+def test_euclidean_regret():
+    # 2 √(32·3·9·64/100) = 2 √552.96
+    assert bounds.regret_euclidean(**REGRET, num_actions=ACTIONS) == pytest.approx(
+        2 * math.sqrt(552.96)
+    )
+    assert bounds.regret_euclidean_sharp(**REGRET, num_actions=ACTIONS) == pytest.approx(
+        2 * math.sqrt(9.7 * 3 * 9 * 0.64)
+    )
+    # (√2 + 1/3)²·9 = (3√2 + 1)² = 19 + 6√2
+    assert bounds.regret_euclidean_large_step(**REGRET, num_actions=ACTIONS) == pytest.approx(
+        2 * math.sqrt((19 + 6 * math.sqrt(2)) * 3 * 0.64)
+    )
+
+
+def test_kl_regret():
+    # N = 16 so that √N = 4: 2 √(12·3·4·64/(.5·100)) = 2 √184.32
+    many = {**REGRET, "num_agents": 16, "c": 0.5}
+    assert bounds.regret_kl(**many) == pytest.approx(2 * math.sqrt(184.32))
+    assert bounds.regret_kl_sharp(**many) == pytest.approx(2 * math.sqrt(184.32 * 2 / 9))
+    # 2 √(2·3·64/(.5·100)) = 2 √7.68
+    assert bounds.regret_kl_constant_step(**REGRET, c=0.5) == pytest.approx(2 * math.sqrt(7.68))
+
+
+def test_bounds_scale_as_announced():
+    at = {"phi_max": 1.0, "discount": 0.5, "mismatch": 2.0, "iterations": 50}
+    for function, extra in (
+        (bounds.regret_euclidean, {"num_actions": (2, 2)}),
+        (bounds.regret_euclidean_sharp, {"num_actions": (2, 2)}),
+        (bounds.regret_euclidean_large_step, {"num_actions": (2, 2)}),
+        (bounds.regret_kl, {"num_agents": 4, "c": 0.25}),
+        (bounds.regret_kl_sharp, {"num_agents": 4, "c": 0.25}),
+        (bounds.regret_kl_constant_step, {"c": 0.25}),
+    ):
+        base = function(**at, **extra)
+        assert function(**{**at, "phi_max": 3.0}, **extra) == pytest.approx(3 * base)
+        assert function(**{**at, "mismatch": 8.0}, **extra) == pytest.approx(2 * base)
+        assert function(**{**at, "iterations": 200}, **extra) == pytest.approx(base / 2)
+        # (1-γ) from 1/2 to 1/8: a factor 4³ below the root
+        assert function(**{**at, "discount": 0.875}, **extra) == pytest.approx(8 * base)
+        if "c" in extra:
+            assert function(**at, **(extra | {"c": 1.0})) == pytest.approx(base / 2)
+        series = function(**{**at, "iterations": np.array([50, 200])}, **extra)
+        assert_allclose(series, [base, base / 2])
+
+
+# Λ
+
+
+def spread(actions):
+    """Largest ||D||_1² / ||D||_2² over vectors of m entries that sum to zero.
+
+    For a sign pattern with k positive entries the best D is +1/k and -1/(m-k).
+    """
+    ratios = [0.0]
+    for positive in range(1, actions):
+        change = np.append(
+            np.full(positive, 1 / positive),
+            np.full(actions - positive, -1 / (actions - positive)),
+        )
+        assert change.sum() == pytest.approx(0)
+        ratios.append(abs(change).sum() ** 2 / (change**2).sum())
+    return max(ratios)
+
+
+def test_spread_is_not_beaten_by_random_changes(rng):
+    for actions in range(2, 8):
+        change = rng.normal(size=(20000, actions))
+        change -= change.mean(axis=-1, keepdims=True)
+        ratios = abs(change).sum(axis=-1) ** 2 / (change**2).sum(axis=-1)
+        assert ratios.max() <= spread(actions) + 1e-12
+
+
+@pytest.mark.parametrize("actions", [(2, 2), (2, 3), (5, 7), (1, 4)])
+def test_interaction_norm_of_two_agents_is_the_product(actions):
+    expected = math.sqrt(spread(actions[0]) * spread(actions[1]))
+    assert bounds.interaction_norm(actions) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("agents", "actions"), [(2, 2), (3, 3), (5, 4), (6, 5)])
+def test_interaction_norm_of_equals(agents, actions):
+    expected = (agents - 1) * spread(actions)
+    assert bounds.interaction_norm((actions,) * agents) == pytest.approx(expected)
+
+
+def test_interaction_norm_by_hand():
+    # w² = 2, 8/3, 4 for m = 2, 3, 4
+    assert [spread(m) for m in (2, 3, 4, 5)] == pytest.approx([2, 8 / 3, 4, 24 / 5])
+    assert bounds.interaction_norm((2, 2)) == pytest.approx(2)
+    assert bounds.interaction_norm((3, 3, 3)) == pytest.approx(16 / 3)
+    assert bounds.interaction_norm((5,)) == pytest.approx(0, abs=1e-12)
+
+
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=6))
+def test_interaction_norm_is_the_largest_cross_term(actions):
+    """Λ = max of Σ_{i≠j} w_i w_j x_i x_j over unit vectors x >= 0, by power iteration."""
+    weights = np.sqrt([spread(m) for m in actions])
+    shift = 1.0 + (weights**2).max()  # keeps the iteration away from negative eigenvalues
+    x = np.ones(len(actions))
+    for _ in range(5000):
+        x = shift * x + weights * (weights @ x) - weights**2 * x
+        x /= np.linalg.norm(x)
+    largest = (weights @ x) ** 2 - (weights**2 * x**2).sum()
+    value = bounds.interaction_norm(actions)
+    assert value == pytest.approx(largest, abs=1e-6)
+    assert value <= sum(actions) - min(actions) + 1e-12
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("phi_max", [0.0, -1.0, math.nan])
+def test_a_constant_potential_has_no_step(phi_max):
+    for step in (
+        lambda: bounds.step_euclidean(phi_max=phi_max, discount=0.5, num_actions=(2, 2)),
+        lambda: bounds.step_euclidean_large(phi_max=phi_max, discount=0.5, num_actions=(2, 2)),
+        lambda: bounds.step_kl(phi_max=phi_max, discount=0.5, num_agents=2),
+        lambda: bounds.step_kl_constant(phi_max=phi_max, discount=0.5),
+    ):
+        with pytest.raises(PmdError) as caught:
+            step()
+        assert str(caught.value) == (
+            f"phi_max is {phi_max}: a constant potential has no theory step; give one"
+        )
