@@ -9,10 +9,11 @@ from pmdlib.analysis.values import (
     discounted_occupancy,
     discounted_sum,
     evaluate,
+    expectation,
     number_or_array,
     state_kernel,
 )
-from pmdlib.arithmetic import Array, is_exact
+from pmdlib.arithmetic import Array, eye, is_exact
 from pmdlib.errors import InvalidPolicyError, NotConvergedError, PmdError
 from pmdlib.games.game import InducedMDP, MarkovGame, Policy
 
@@ -41,21 +42,17 @@ def solve_mdp(mdp: InducedMDP, q: Array, tolerance: float) -> tuple[Array, Array
     actions : ndarray (..., S) of int
     """
     actions = q.argmax(axis=-1)
-    table = np.broadcast_to(mdp.kernel, (*q.shape, q.shape[-2]))
-    rewards = np.broadcast_to(mdp.rewards, q.shape)
+    pure = eye(q.shape[-1], q)
     margin = 0 if is_exact(q) else tolerance
     for _ in range(POLICY_ITERATION_LIMIT):
-        chosen = actions[..., None]
-        kernel = np.take_along_axis(table, chosen[..., None], axis=-2)[..., 0, :]
-        chosen_rewards = np.take_along_axis(rewards, chosen, axis=-1)
-        values = discounted_sum(kernel, chosen_rewards, mdp.discount)[..., 0]
+        own = pure[actions]
+        rewards = expectation(own, mdp.rewards)
+        values = discounted_sum(state_kernel(mdp, own), rewards[..., None], mdp.discount)[..., 0]
         q = action_values(mdp, values)
-        better = q.argmax(axis=-1)
-        gain = np.take_along_axis(q, better[..., None], -1) - np.take_along_axis(q, chosen, -1)
-        switch = gain[..., 0] > margin
+        switch = q.max(axis=-1) - expectation(own, q) > margin
         if not switch.any():
             return values, actions
-        actions = np.where(switch, better, actions)
+        actions = np.where(switch, q.argmax(axis=-1), actions)
     raise NotConvergedError(
         f"policy iteration did not end in {POLICY_ITERATION_LIMIT} rounds on an MDP with "
         f"{q.shape[-2]} states and {q.shape[-1]} actions"
@@ -63,13 +60,26 @@ def solve_mdp(mdp: InducedMDP, q: Array, tolerance: float) -> tuple[Array, Array
 
 
 def best_responses(evaluation: Evaluation) -> tuple[Array, tuple[Array, ...]]:
-    """Solve every agent's MDP: optimal values (..., N, S) and N arrays (..., S) of actions."""
-    tolerance = tie_tolerance(evaluation.game)
-    solved = [
-        solve_mdp(mdp, q, tolerance)
-        for mdp, q in zip(evaluation.mdps, evaluation.averaged_q, strict=True)
-    ]
-    return np.stack([s[0] for s in solved], axis=-2), tuple(s[1] for s in solved)
+    """Solve every agent's MDP: optimal values (..., N, S) and N arrays (..., S) of actions.
+
+    Agents with equally many actions are solved together, along an axis before the states.
+    """
+    game, mdps = evaluation.game, evaluation.mdps
+    optimal: dict[int, Array] = {}
+    chosen: dict[int, Array] = {}
+    for count in set(game.num_actions):
+        group = [agent for agent, actions in enumerate(game.num_actions) if actions == count]
+        together = InducedMDP(
+            np.stack([mdps[agent].rewards for agent in group], axis=-3),
+            np.stack([mdps[agent].kernel for agent in group], axis=-4),
+            game.discount,
+        )
+        q = np.stack([evaluation.averaged_q[agent] for agent in group], axis=-3)
+        values, actions = solve_mdp(together, q, tie_tolerance(game))
+        for place, agent in enumerate(group):
+            optimal[agent], chosen[agent] = values[..., place, :], actions[..., place, :]
+    agents = range(game.num_agents)
+    return np.stack([optimal[i] for i in agents], axis=-2), tuple(chosen[i] for i in agents)
 
 
 def best_response(game: MarkovGame, policy: Policy, agent: int) -> Array:

@@ -211,8 +211,10 @@ def _linear_solutions(game: MarkovGame, support: Support) -> Iterator[Policy]:
     For each agent, mix over its own support so that the other is indifferent over the other's:
     the linear program pushes the smallest probability up, so it finds an interior point if any.
     """
-    policy = []
-    for agent, used in enumerate(support):
+    policy: dict[int, Array] = {}
+    # The smaller support has more conditions than unknowns, if any has: it decides fastest.
+    for agent in sorted(range(len(support)), key=lambda i: len(support[i])):
+        used = support[agent]
         conditions = np.zeros((0, len(used)))
         if game.num_agents == 2:
             other = 1 - agent
@@ -223,8 +225,8 @@ def _linear_solutions(game: MarkovGame, support: Support) -> Iterator[Policy]:
             return
         full = np.zeros((1, game.num_actions[agent]))
         full[0, list(used)] = own
-        policy.append(full)
-    yield tuple(policy)
+        policy[agent] = full
+    yield tuple(policy[agent] for agent in range(len(support)))
 
 
 def _payoff_table(game: MarkovGame, agent: int, other: int) -> Array:
@@ -243,10 +245,15 @@ def _interior_point(conditions: Array) -> Array | None:
     if count == 1:
         return np.ones(1) if np.allclose(conditions, 0, atol=ZERO_TOLERANCE) else None
     equalities = np.vstack([conditions, np.ones(count)])
+    total = np.append(np.zeros(len(conditions)), 1.0)
+    only, _, rank, _ = np.linalg.lstsq(equalities, total)
+    if rank == count:  # at most one solution, no program needed
+        fits = np.allclose(equalities @ only, total, rtol=0, atol=ZERO_TOLERANCE)
+        return only if fits and only.min() > ZERO_TOLERANCE else None
     result = linprog(
         np.append(np.zeros(count), -1.0),
         A_eq=np.hstack([equalities, np.zeros((len(equalities), 1))]),
-        b_eq=np.append(np.zeros(len(conditions)), 1.0),
+        b_eq=total,
         A_ub=np.hstack([-np.eye(count), np.ones((count, 1))]),
         b_ub=np.zeros(count),
         bounds=[(0, 1)] * (count + 1),
@@ -255,7 +262,7 @@ def _interior_point(conditions: Array) -> Array | None:
         return None
     # The program's answer is feasible to its own tolerance: project it on the conditions.
     point = result.x[:count]
-    residual = equalities @ point - np.append(np.zeros(len(conditions)), 1.0)
+    residual = equalities @ point - total
     return np.asarray(point - np.linalg.lstsq(equalities, residual, rcond=None)[0])
 
 

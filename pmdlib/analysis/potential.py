@@ -59,13 +59,14 @@ class PotentialTest:
         False: not a Markov potential game, and ``witness`` proves it. True: every cycle tried
         closed, exactly or (``exact`` False) up to the rounding of the game's own numbers.
     residual : float
-        Largest cycle sum relative to the range of the values seen.
+        Cycle sum relative to the range of the values seen: of the witness if there is one, else
+        the largest.
     exact : bool
         Whether every cycle sum was exactly zero.
     cycles : int
-        Number of cycles tried, in exact arithmetic.
+        Number of cycles tried, in exact arithmetic; the first open one ends the test.
     witness : Cycle or None
-        The widest open cycle, if the verdict is False.
+        The first open cycle, if the verdict is False.
     """
 
     verdict: bool
@@ -141,7 +142,7 @@ def is_markov_potential_game(
     pairs = [(i, j) for i in range(game.num_agents) for j in range(i)]
     if game.num_agents > 4:  # every pair still moves: one pair alone may spoil a potential
         cycles = min(cycles, max(1, CYCLE_BUDGET // len(pairs)))
-    worst, all_zero, witness, tried = 0.0, True, None, 0
+    worst, all_zero, tried = 0.0, True, 0
     for agents in pairs:
         for _ in range(cycles):
             start = random_rational_policy(exact, rng)
@@ -154,7 +155,8 @@ def is_markov_potential_game(
             spread = float(own.max() - own.min())
             state = int(np.argmax(abs(total)))
             share = abs(float(total[state])) / spread if spread else 0.0
-            if share > worst:
-                worst, witness = share, Cycle(agents, start, moved, state, total[state])
-    verdict = worst <= DATA_ROUNDING
-    return PotentialTest(verdict, worst, all_zero, tried, None if verdict else witness)
+            if share > DATA_ROUNDING:
+                witness = Cycle(agents, start, moved, state, total[state])
+                return PotentialTest(False, share, False, tried, witness)
+            worst = max(worst, share)
+    return PotentialTest(True, worst, all_zero, tried, None)

@@ -11,7 +11,16 @@ from pmdlib.claims.claim import Claim, Comparison, Control, Instance, value_roun
 from pmdlib.claims.instances import (
     potential_instances,
 )
-from pmdlib.claims.one_step import MANY, POTENTIAL, Step, anti_coordination, falls, phi, with_step
+from pmdlib.claims.one_step import (
+    MANY,
+    POTENTIAL,
+    Step,
+    anti_coordination,
+    falls,
+    phi,
+    same_step,
+    with_step,
+)
 from pmdlib.games import catalogue
 from pmdlib.learning.mirror_maps import Euclidean
 
@@ -22,8 +31,14 @@ def _euclidean_sides(instance: Instance) -> Iterator[Comparison]:
     taken = Step(instance.evaluation, Euclidean(), step)
     coefficient = bounds.improvement_coefficient(step=step, discount=game.discount)
     yield Comparison(
-        taken.change, coefficient * taken.visited(taken.squares), value_rounding(game), ">="
+        taken.change,
+        coefficient * taken.visited(taken.squares),
+        value_rounding(game),
+        ">=",
+        "improvement",
     )
+    stated = (1 - game.discount) / (4 * game.phi_max * sum(game.num_actions))
+    yield same_step(instance, Euclidean().theory_step(game, "paper"), stated)
 
 
 def _euclidean_sharp_sides(instance: Instance) -> Iterator[Comparison]:

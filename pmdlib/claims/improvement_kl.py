@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from math import sqrt
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from pmdlib.claims.one_step import (
     anti_coordination,
     falls,
     phi,
+    same_step,
     sum_over,
     with_step,
 )
@@ -44,6 +46,8 @@ def _kl_sides(instance: Instance) -> Iterator[Comparison]:
     yield Comparison(
         taken.change, coefficient * taken.visited(forward), tolerance, ">=", "KL(new, old) alone"
     )
+    stated = (1 - game.discount) / (2 * game.phi_max * sqrt(game.num_agents))
+    yield same_step(instance, KL().theory_step(game, "paper"), stated)
 
 
 def _kl_constant_sides(instance: Instance) -> Iterator[Comparison]:
@@ -59,6 +63,8 @@ def _kl_constant_sides(instance: Instance) -> Iterator[Comparison]:
         ">=",
         "inequality of Proposition V.5 at (1-γ)/φmax",
     )
+    stated = (1 - game.discount) / game.phi_max
+    yield same_step(instance, KL().theory_step(game, "constant"), stated)
     taken = Step(instance.evaluation, KL(), instance.extra["units"] * step)
     factor = bounds.variance_coefficient(step=taken.size, **phi(game))
     yield Comparison(

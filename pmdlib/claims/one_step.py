@@ -5,19 +5,23 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
+from pmdlib.analysis import bounds
 from pmdlib.analysis.values import Evaluation, expectation
-from pmdlib.arithmetic import Array
-from pmdlib.claims.claim import Comparison, Instance, value_rounding
+from pmdlib.arithmetic import UNIT_ROUNDOFF, Array
+from pmdlib.claims.claim import VISIBLE, Comparison, Instance, value_rounding
 from pmdlib.claims.identities import all_starts, from_all_starts
 from pmdlib.claims.instances import (
     IS_POTENTIAL,
     NOT_CONSTANT,
     potential_instances,
 )
+from pmdlib.errors import PmdError
 from pmdlib.games import catalogue
-from pmdlib.games.game import MarkovGame
-from pmdlib.learning.mirror_maps import KL, MirrorMap
+from pmdlib.games.game import MarkovGame, Policy
+from pmdlib.learning.mirror_maps import KL, MirrorMap, get_mirror_map
+from pmdlib.learning.pmd import Trace
 
 
 def sum_over(parts: Iterable[Array]) -> Array:
@@ -82,10 +86,36 @@ class Step:
             self.after.stage_potential + self.before.game.discount * following - values
         )
 
+    def share(self, moved: Array) -> Array:
+        """η · one-state gain / Σ_i ||D_i||², or / Σ_i J_i: how much of the first order is left.
+
+        1 in the limit of small steps; the cross terms of agents that move together take the rest.
+
+        Parameters
+        ----------
+        moved : ndarray (B, S)
+            ``squares`` for the Euclidean step, ``divergences`` for the KL step.
+
+        Returns
+        -------
+        ndarray (B, S), NaN where the step is too small for the quotient to say anything.
+        """
+        visible = moved > VISIBLE * value_rounding(self.before.game) * self.size
+        return np.where(visible, self.size * self.one_state_gain, np.nan) / np.where(
+            visible, moved, 1.0
+        )
+
 
 def phi(game: MarkovGame) -> dict[str, float]:
     """Collect φmax and γ, which every bound takes."""
     return {"phi_max": game.phi_max, "discount": game.discount}
+
+
+def same_step(instance: Instance, taken: float, stated: float) -> Comparison:
+    """Compare the step size that a run would take with the one that the claim states."""
+    rounding = 16 * UNIT_ROUNDOFF * stated
+    size = np.full(instance.count, taken)
+    return Comparison(size, np.full(instance.count, stated), rounding, "==", "step size as stated")
 
 
 def with_step(low: float, high: float, rng: np.random.Generator) -> Iterator[Instance]:
@@ -106,6 +136,95 @@ def falls(mirror_map: MirrorMap, step: float) -> Comparison:
     """ΔΦ >= 0 at this step, on anti-coordination from (.55, .45)."""
     taken = anti_coordination(mirror_map, step)
     return Comparison(taken.change, np.zeros(1), value_rounding(taken.before.game), ">=")
+
+
+def along_run(game: MarkovGame, trace: Trace) -> pd.DataFrame:
+    """Set the improvement of every iteration of a run beside its bound.
+
+    The bound is 1/(2η(1-γ)) Σ_s d_ρ^{t+1}(s) Σ_i x_i(s), with x_i = ||D_i||² for the Euclidean
+    step and J_i for the KL step: the right-hand side of the claims at the step size of the run,
+    whether or not that step size is one for which they are proved.
+
+    Parameters
+    ----------
+    game : MarkovGame
+        With a potential.
+    trace : Trace
+        A run of it from a single start, Euclidean or KL, with ``record_policies=True``.
+
+    Returns
+    -------
+    DataFrame
+        One row an iteration: ``iteration``, ``improvement`` Φ^{t+1}(ρ) - Φ^t(ρ), ``bound``, and
+        ``rounding``, below which neither means anything.
+
+    Raises
+    ------
+    PmdError
+        If the trace holds no policies, or several runs, or is of another mirror map.
+    """
+    measures = {"euclidean": "squares", "kl": "divergences"}
+    if trace.mirror_map not in measures:
+        raise PmdError(
+            f"the run used the mirror map {trace.mirror_map!r}, must be one of {[*measures]}"
+        )
+    if not trace.policies or trace.policies[0].ndim != 3:
+        raise PmdError("along_run needs one run with record_policies=True")
+    before = Evaluation(game, tuple(own[:-1] for own in trace.policies))
+    taken = Step(before, get_mirror_map(trace.mirror_map), trace.step)
+    coefficient = bounds.improvement_coefficient(step=trace.step, discount=game.discount)
+    return pd.DataFrame(
+        {
+            "iteration": np.arange(trace.iterations),
+            "improvement": taken.change[:, -1],
+            "bound": coefficient * taken.visited(getattr(taken, measures[trace.mirror_map]))[:, -1],
+            "rounding": value_rounding(game),
+        }
+    )
+
+
+#: Relative width to which `largest_improving_step` narrows its bracket.
+STEP_DIGITS = 1e-6
+
+
+def largest_improving_step(
+    game: MarkovGame, start: Policy, mirror_map: MirrorMap, *, low: float, high: float
+) -> float:
+    """Bisect for the step size at which one step from ``start`` stops raising Φ(ρ).
+
+    Parameters
+    ----------
+    game : MarkovGame
+        With a potential.
+    start : tuple of N arrays (S, A_i)
+    mirror_map : MirrorMap
+    low, high : float
+        Step sizes at which Φ(ρ) rises and falls. Between them it should change sign once.
+
+    Returns
+    -------
+    float
+        A step size at which the sign changes, to a relative width of `STEP_DIGITS`.
+
+    Raises
+    ------
+    PmdError
+        If Φ(ρ) does not rise at ``low`` and fall at ``high``.
+    """
+    before = Evaluation(game, tuple(own[None] for own in start))
+
+    def change(step: float) -> float:
+        return float(Step(before, mirror_map, step).change[0, -1])
+
+    if not (0 < low < high and change(low) > 0 > change(high)):
+        raise PmdError(
+            f"the potential must rise at the step low={low:g} and fall at high={high:g}, "
+            f"0 < low < high; it changes by {change(low):.3g} and {change(high):.3g}"
+        )
+    while high - low > STEP_DIGITS * low:
+        middle = (low + high) / 2
+        low, high = (middle, high) if change(middle) > 0 else (low, middle)
+    return (low + high) / 2
 
 
 #: What every improvement claim assumes.

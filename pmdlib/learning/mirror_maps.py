@@ -182,9 +182,8 @@ def project_to_simplex(points: Array) -> Array:
     thresholds = (ordered.cumsum(axis=-1) - 1) / (
         counts.astype(object) if is_exact(points) else counts
     )
-    size = (ordered > thresholds).sum(axis=-1, keepdims=True)
-    level = np.take_along_axis(thresholds, size - 1, axis=-1)
-    return np.asarray(np.maximum(points - level, 0))
+    # They rise while entries exceed them, then fall: the one to clip at is the largest.
+    return np.asarray(np.maximum(points - thresholds.max(axis=-1, keepdims=True), 0))
 
 
 def _entropy_excess(x: Array) -> Array:

@@ -172,8 +172,10 @@ def annotate_slope(
     axes.annotate(
         label or rf"slope ${slope:g}$",
         (x * width**0.5, y * width ** (0.5 * slope)),
-        xytext=(4, 4),
+        # Above a guide that falls, below one that rises: the label never lies on its guide.
+        xytext=(4, -4 if slope > 0 else 4),
         textcoords="offset points",
+        verticalalignment="top" if slope > 0 else "bottom",
         color="0.3",
         fontsize="small",
     )

@@ -9,10 +9,14 @@ from pmdlib.workspace.figures import COLORS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from pmdlib.arithmetic import Array
     from pmdlib.claims.claim import Verdict
 
-#: Ratios beyond this are drawn here: the bound says next to nothing about such an instance.
-LARGEST_RATIO = 1e4
+#: The share of ratios that the axis shows; those beyond, of which the bound says next to nothing,
+#: are drawn at its right edge.
+SHOWN_RATIOS = 0.98
+#: Axes that span less than this factor are numbered 1, 1.5, 2, .. and not by powers of ten.
+NARROW = 30.0
 #: Errors below this share of the bound on rounding, exact agreement among them, are drawn here.
 SMALLEST_ERROR = 1e-6
 
@@ -22,7 +26,8 @@ def slack_plot(verdict: "Verdict", *, color: str = COLORS["kl"]) -> "Figure":
 
     For an inequality the slack is the larger side over the smaller: 1 means equality, left of 1
     would refute. For an equality it is the difference over the bound on rounding: right of 1 would
-    refute. Instances where neither side can be told from rounding have no slack and are left out.
+    refute. Instances where neither side can be told from rounding have no slack and are left out;
+    so is a part without a single error beside parts that have something to show.
 
     Parameters
     ----------
@@ -35,27 +40,33 @@ def slack_plot(verdict: "Verdict", *, color: str = COLORS["kl"]) -> "Figure":
     matplotlib.figure.Figure
     """
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     samples = verdict.samples
     kept = {
         str(part): rows.loc[np.isfinite(rows["slack"]), "slack"].to_numpy()
         for part, rows in samples.groupby("part", sort=False)
     }
-    parts = {part: slack for part, slack in kept.items() if len(slack)}
     relations = {
         part: report["relation"]
         for way in verdict.ways.values()
         for part, report in way.get("parts", {}).items()
     }
+    drawn = {part: slack for part, slack in kept.items() if slack.any()}
+    parts = drawn or {part: slack for part, slack in kept.items() if len(slack)}
     figure, axes = plt.subplots(
         len(parts), 1, figsize=(6.4, 1.1 + 1.35 * len(parts)), squeeze=False
     )
     for axis, (part, slack) in zip(axes[:, 0], parts.items(), strict=True):
         equality = relations[part] == "=="
-        values = np.maximum(slack, SMALLEST_ERROR) if equality else np.minimum(slack, LARGEST_RATIO)
-        edges = np.geomspace(min(1.0, values.min()), max(1.0, values.max(), 1.2 * values.min()), 61)
-        axis.hist(values, bins=edges, color=color)
+        values = np.maximum(slack, SMALLEST_ERROR) if equality else _shown(slack)
+        low, high = min(1.0, values.min()), max(1.0, values.max(), 1.2 * values.min())
+        axis.hist(values, bins=np.geomspace(low, high, 61), color=color)
         axis.set_xscale("log")
+        if high < NARROW * low:
+            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.xaxis.set_minor_locator(NullLocator())
         axis.axvline(1.0, color=COLORS["bound"], linewidth=1.2, linestyle="--")
         worst = slack.max() if equality else slack.min()
         label = f"largest {worst:.2g}" if equality else f"tightest ×{worst:.3g}"
@@ -64,10 +75,17 @@ def slack_plot(verdict: "Verdict", *, color: str = COLORS["kl"]) -> "Figure":
         )
         axis.set_ylabel("instances", fontsize="small")
         axis.grid(axis="y", visible=False)
-    inequality = any(relations[part] != "==" for part in parts)
-    axes[-1, 0].set_xlabel(
-        "larger side / smaller side (1 = equality)"
-        if inequality and relations[list(parts)[-1]] != "=="
-        else "difference / bound on rounding (1 = refuted)"
-    )
+    kinds = [relations[part] == "==" for part in parts]
+    for axis, equality, following in zip(axes[:, 0], kinds, [*kinds[1:], None], strict=True):
+        if equality != following:
+            axis.set_xlabel(
+                "difference / bound on rounding (1 = refuted)"
+                if equality
+                else "larger side / smaller side (1 = equality)"
+            )
     return figure
+
+
+def _shown(ratios: "Array") -> "Array":
+    """Move the largest ratios to the edge of the axis."""
+    return np.asarray(np.minimum(ratios, np.quantile(ratios, SHOWN_RATIOS) * 1.1))

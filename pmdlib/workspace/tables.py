@@ -33,27 +33,33 @@ def shown(entry: Mapping[str, Any]) -> str:
 
 
 def tightest(entry: Mapping[str, Any]) -> str:
-    """Say how close to failing it came, over all parts of the claim and all ways.
+    """Say how close to failing the statement itself came: the first part of the claim, all ways.
 
-    The largest error of its equalities; of its inequalities, the smallest ratio of the larger side
-    to the smaller, where the left side is what was measured and the right side the bound.
+    The largest error of an equality; the smallest ratio of the larger side of an inequality to the
+    smaller, where the left side is what was measured and the right side the bound.
     """
-    parts = [
-        part
+    said = [_slack(result) for result in entry["ways"].values()]
+    return "; ".join(text for text in said if text) or "–"
+
+
+def _slack(part: Mapping[str, Any]) -> str:
+    """Say the slack of one part: "bound/measured ≥ ×1.32", "error 3e-15"; nothing if none."""
+    if part.get("relation") == "==":
+        error = part.get("worst_error")
+        return "" if error is None else f"error {_short(error, 1)}"
+    slack = part.get("worst_slack")
+    ratio = {">=": "measured/bound", "<=": "bound/measured"}.get(part.get("relation", ""), "ratio")
+    return "" if slack is None else f"{ratio} ≥ ×{_short(slack, 3)}"
+
+
+def _parts(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name the parts of a claim that has several, each with its slack."""
+    return [
+        (name, _slack(part) or "holds; no ratio to show")
         for result in entry["ways"].values()
-        for part in (result.get("parts") or {"": result}).values()
+        for name, part in result.get("parts", {}).items()
+        if len(result["parts"]) > 1
     ]
-    said = []
-    for relation, ratio in ((">=", "measured/bound"), ("<=", "bound/measured")):
-        slacks = [part.get("worst_slack") for part in parts if part.get("relation") == relation]
-        numbers = [slack for slack in slacks if isinstance(slack, int | float)]
-        if numbers:
-            said.append(f"{ratio} ≥ ×{_short(min(numbers), 3)}")
-    errors = [part.get("worst_error") for part in parts if part.get("relation") == "=="]
-    numbers = [error for error in errors if isinstance(error, int | float)]
-    if numbers:
-        said.append(f"error {_short(max(numbers), 1)}")
-    return "; ".join(said) or "–"
 
 
 def _control(result: Mapping[str, Any]) -> str:
@@ -97,6 +103,7 @@ def text_table(entries: Entries) -> str:
         mark = "✓" if not failures(name, entry) else "✗"
         verdict = "" if entry["verdict"] == "verified" else f" {entry['verdict'].upper()}"
         rows.append((mark, name + verdict, tag(entry), shown(entry), tightest(entry)))
+        rows += [("", f"  part {part}", "", "", slack) for part, slack in _parts(entry)]
         for control, result in entry["controls"].items():
             outcome = "refuted" if result["refuted"] else "NOT REFUTED"
             rows.append(("", f"  control {control}", "", outcome, _control(result)))
@@ -137,6 +144,8 @@ def html_table(entries: Entries) -> str:
         formula = statement if "$" in statement else f"${statement}$"
         lines.append(_html_row(cells))
         lines.append(f'<tr><td></td><td colspan="4">{html.escape(formula)}</td></tr>')
+        for part, slack in _parts(entry):
+            lines.append(_html_row(("", f"part: {part}", "", "", slack)))
         for control, result in entry["controls"].items():
             outcome = "refuted" if result["refuted"] else "NOT REFUTED"
             description = result.get("description", "")

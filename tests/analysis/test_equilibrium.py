@@ -159,7 +159,7 @@ def test_mismatch_divides_by_the_next_iterate(index, rng):
 
 
 def test_mismatch_by_hand():
-    """The best response leaves at once: d = (.1, .9). Leaving with chance p: d(0) = .1/(.1 + .9p)."""
+    """The best response leaves at once, d = (.1, .9); with chance p, d(0) = .1/(.1 + .9p)."""
     game = catalogue.stay_or_leave()
     first, second = (np.array([[1 - p, p], [1, 0]]) for p in (0.25, 0.5))
     policies = (np.stack([first, second]),)

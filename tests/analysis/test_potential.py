@@ -84,7 +84,7 @@ def test_refuted_with_a_witness(make, cycles):
     assert result.verdict is False
     assert not result
     assert not result.exact
-    assert result.residual > 1e-3
+    assert result.residual > 1e-5  # of the first open cycle; the witness below is exact
     witness = result.witness
     assert witness.agents[0] != witness.agents[1]
     assert fraction(witness.total) != 0
@@ -96,7 +96,7 @@ def test_the_distancing_game_of_the_paper_is_refuted():
     game = catalogue.distancing()
     result = is_markov_potential_game(game, np.random.default_rng(0), cycles=1)
     assert not result
-    assert result.residual > 1e-3
+    assert result.residual > 1e-5  # of the first open cycle; the witness below is exact
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))

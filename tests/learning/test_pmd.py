@@ -81,6 +81,17 @@ def test_trajectories_agree_with_plain_loops(mirror_map, index, rng):
 
 
 @pytest.mark.parametrize("mirror_map", ["kl", "euclidean"])
+def test_agents_follow_their_own_q_also_where_the_stated_potential_is_wrong(mirror_map, rng):
+    game = catalogue.stage_potential_only()
+    start = brute_force.near_vertex_policy(game, rng)
+    trace = run_pmd(game, mirror_map, 0.1, 5, start)
+    expected = reference_run(game, mirror_map, 0.1, 5, start)[-1]
+    for own, last in zip(trace.policy, expected, strict=True):
+        assert_allclose(own, last, atol=1e-9)
+    assert abs(trace.policy[0][0] - start[0][0]).max() > 1e-4  # though φ = 0 gives it no reason
+
+
+@pytest.mark.parametrize("mirror_map", ["kl", "euclidean"])
 @pytest.mark.parametrize("step", ["paper", "constant"])
 def test_named_steps_are_those_of_the_theory(mirror_map, step):
     game = random_game(np.random.default_rng(0), "dummy", Shape((2, 3, 4), 2, 0.75))

@@ -104,6 +104,21 @@ def test_the_ledger_is_what_the_executed_notebooks_recorded(tmp_path):
     assert set(tmp_path.iterdir()) == {path, *tmp_path.glob("*.ipynb")}, "no temporary file"
 
 
+def test_parts_of_a_claim_have_their_own_rows():
+    several = record("ratio", "01-good")
+    several["ways"]["numeric"]["parts"] = {
+        "first": {"relation": "<=", "worst_slack": 1.3249},
+        "second": {"relation": ">="},
+        "third": {"relation": "==", "worst_slack": 0.5, "worst_error": 2e-16},
+    }
+    entries = dict([entry_of(several)])
+    for table in (text_table(entries), html_table(entries)):
+        assert table.index("first") < table.index("second") < table.index("third")
+        assert "bound/measured ≥ ×1.32" in table
+        assert "holds; no ratio to show" in table
+        assert "error 2e-16" in table
+
+
 def test_readme_table(tmp_path):
     equal = record("equal", "01-good", relation="==")
     equal["ways"]["numeric"] |= {"worst_error": 3.3e-15, "instances": 1, "skipped": 0}
@@ -129,7 +144,7 @@ def test_readme_table(tmp_path):
             "| [ratio](notebooks/executed/02-also.ipynb)",
             "[derived] a \\| label",
             f"numeric, 2{space}400 instances (3 skipped); symbolic",
-            "bound/measured ≥ ×1.32; error 0",
+            "measured/bound ≥ ×1.23",
             "0/1 |",
         ],
     ]
