@@ -81,7 +81,10 @@ def improvement_coefficient_sharp(
 
 
 def variance_coefficient(*, step: float, phi_max: float, discount: float) -> float:
-    """η(1 - ηQmax/2): multiplies Σ_i Var_{π_i}(Q_i) in a KL step, for ηQmax <= 2 [beyond]."""
+    """η(1 - ηQmax/2): multiplies Σ_i Var_{π_i}(Q_i) in a KL step, for ηQmax <= 2 [beyond].
+
+    Divided by η², it multiplies Σ_i J_i in the same place.
+    """
     return step * (1 - step * largest_q(phi_max=phi_max, discount=discount) / 2)
 
 

@@ -74,14 +74,13 @@ def _kl_constant_sides(instance: Instance) -> Iterator[Comparison]:
         ">=",
         "variance bound per state, ηQmax <= 2",
     )
-    if taken.size <= step:
-        yield Comparison(
-            taken.one_state_gain,
-            taken.divergences / (2 * taken.size),
-            tolerance,
-            ">=",
-            "divergence bound per state, ηQmax <= 1",
-        )
+    yield Comparison(
+        taken.one_state_gain,
+        factor / taken.size**2 * taken.divergences,
+        tolerance,
+        ">=",
+        "divergence bound per state, ηQmax <= 2",
+    )
     yield Comparison(
         taken.change,
         np.zeros(1),
