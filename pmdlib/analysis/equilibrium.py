@@ -1,5 +1,7 @@
 """Best responses, Nash gap and regret, the constant c, the mismatch coefficient κ."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pmdlib.analysis.policies import check_agent, check_policy, check_start
@@ -165,10 +167,15 @@ def nash_regret(gap: Array) -> Array:
     return np.asarray(np.cumsum(gap, axis=0) / lengths)
 
 
+def largest_entries(table: Array, tolerance: float) -> Array:
+    """Say which entries of a table (..., A) are largest, ties included: (..., A) of bool."""
+    best = table.max(axis=-1, keepdims=True)
+    return np.asarray(table >= best - (0 if is_exact(table) else tolerance))
+
+
 def argmax_mass(policy: Array, table: Array, tolerance: float) -> Array:
     """Mass that ``policy`` (..., A) puts on the largest entries of ``table``, ties included."""
-    best = table.max(axis=-1, keepdims=True)
-    ties = table >= best - (0 if is_exact(table) else tolerance)
+    ties = largest_entries(table, tolerance)
     return np.asarray(np.where(ties, policy, 0).sum(axis=-1))
 
 
@@ -182,6 +189,19 @@ def constants_c(evaluation: Evaluation) -> Array:
     return np.asarray(np.stack(masses, axis=-1).min(axis=-1))
 
 
+def log_constants_c(evaluation: Evaluation, log_policy: Sequence[Array]) -> Array:
+    """Logarithm of the smallest mass on the best actions, from log-policies (..., S, A_i): (...).
+
+    It stays finite where the mass itself underflows.
+    """
+    tolerance = tie_tolerance(evaluation.game)
+    smallest = []
+    for logs, q in zip(log_policy, evaluation.averaged_q, strict=True):
+        mass = np.logaddexp.reduce(np.where(largest_entries(q, tolerance), logs, -np.inf), axis=-1)
+        smallest.append(mass.min(axis=-1))
+    return np.asarray(np.stack(smallest, axis=-1).min(axis=-1))
+
+
 def constant_c(game: MarkovGame, policy: Policy) -> Array | float:
     """Compute c = min_{i,s} Σ_{a in argmax Q_i(s,.)} π_i(a|s), the mass on the best actions.
 
@@ -190,7 +210,8 @@ def constant_c(game: MarkovGame, policy: Policy) -> Array | float:
 
     Returns
     -------
-    float in [0, 1], positive for a policy with full support; an array for a batch.
+    float in [0, 1], positive for a policy with full support; an array for a batch. Along a run
+    use ``trace.log_c``, which does not underflow.
     """
     return number_or_array(constants_c(evaluate(game, policy)))
 

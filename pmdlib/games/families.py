@@ -142,7 +142,7 @@ def random_shape(
     max_joint_actions: int = 1500,
     discounts: Sequence[float] = (0.0, 0.5, 0.9, 0.99),
 ) -> Shape:
-    """Draw sizes (ragged action sets) and hardness; about half of the draws are hard cases."""
+    """Draw sizes (ragged action sets) and hardness; two thirds of the draws are hard cases."""
     while True:
         agents = int(rng.integers(1, max_agents, endpoint=True))
         actions = tuple(int(m) for m in rng.integers(2, max_actions, size=agents, endpoint=True))

@@ -57,6 +57,7 @@ class TabularGame(MarkovGame):
     ----------
     rewards : sequence of N arrays (S, A_1, .., A_N), or one such ndarray
         One ndarray means identical interest: every agent receives it, and it is the potential.
+        So N tensors stacked in one ndarray are not a sequence: pass ``list(stacked)``.
     kernel : array (S, A_1, .., A_N, S), or (S, S)
         Next-state probabilities; (S, S) when no action moves the state (exogenous kernel).
     discount : float in [0, 1)
@@ -100,7 +101,7 @@ class TabularGame(MarkovGame):
         _check_finite("rewards", tables)
         self.identical_interest = identical
         self.discount = _check_discount(discount)
-        self.exogenous, self._kernel = _kernel(kernel, states, self.num_actions)
+        self.exogenous, self._kernel = _kernel(kernel, states, self.num_actions, identical)
         self.initial = _initial(initial, states, exact=is_exact(tables[0]))
         self._rewards = np.stack(tables).reshape(len(tables), states, 1, -1)
         self._potential = self._rewards if identical else None
@@ -148,6 +149,11 @@ class TabularGame(MarkovGame):
         return float(abs(self._rewards).max())
 
     @cached_property
+    def _exogenous_rows(self) -> Policy:
+        states, rows = self.num_states, self._kernel[:, None, :]
+        return tuple(np.broadcast_to(rows, (states, m, states)) for m in self.num_actions)
+
+    @cached_property
     def _shift(self) -> Any:
         return max(-self._stated_potential().min(), 0)
 
@@ -165,10 +171,8 @@ class TabularGame(MarkovGame):
 
     def average_kernel(self, policy: Policy) -> Policy:
         """Average the next-state probabilities over the others: N arrays (..., S, A_i, S)."""
-        states = self.num_states
         if self.exogenous:
-            rows = self._kernel[:, None, :]
-            return tuple(np.broadcast_to(rows, (states, m, states)) for m in self.num_actions)
+            return self._exogenous_rows
         parts = average_over_others(self._kernel[None], policy)
         return tuple(np.swapaxes(part, -1, -2) for part in parts)
 
@@ -178,7 +182,7 @@ class TabularGame(MarkovGame):
         return tuple(part[..., 0, :] + self._shift for part in parts)
 
     def exact(self) -> "TabularGame":
-        """Return the same game over exact rationals; every float is taken as the number it is."""
+        """Return the same game over exact rationals: floats as they are, rows summing to 1."""
         tables = to_exact(self.rewards[0]) if self.identical_interest else to_exact(self.rewards)
         return TabularGame(
             tables if self.identical_interest else list(tables),
@@ -254,15 +258,18 @@ def _check_discount(discount: Any) -> Any:
     return discount
 
 
-def _kernel(kernel: ArrayLike, states: int, actions: tuple[int, ...]) -> tuple[bool, Array]:
+def _kernel(
+    kernel: ArrayLike, states: int, actions: tuple[int, ...], identical: bool
+) -> tuple[bool, Array]:
     """Validate a kernel; store it as (S, S) or, next state first, as (S, S', joint actions)."""
     table = _table("kernel", kernel)
     exogenous = table.shape == (states, states)
     if not exogenous and table.shape != (states, *actions, states):
+        hint = "; one ndarray of rewards means identical interest: give a list for one per agent"
         raise InvalidGameError(
             f"kernel has shape {table.shape}, must be (S, A_1, .., A_N, S) = "
             f"{(states, *actions, states)}, or (S, S) = {(states, states)} if no action moves "
-            "the state"
+            f"the state{hint if identical else ''}"
         )
     _check_distributions("kernel", table)
     if exogenous:

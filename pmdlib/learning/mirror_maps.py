@@ -40,6 +40,11 @@ class MirrorMap(ABC):
         """Coordinates after one PMD step with ``gradient`` = η Q: (..., A) -> (..., A)."""
         return np.asarray(coordinates + gradient)
 
+    def log_policy(self, coordinates: Array) -> Array:
+        """Logarithm of the policy with these coordinates, -inf for zeros: (..., A) -> (..., A)."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.policy(coordinates)))
+
     def update(self, policy: Array, gradient: Array) -> Array:
         """Policy after one PMD step with ``gradient`` = η Q: (..., A) -> (..., A)."""
         return self.policy(self.step(self.coordinates(policy), gradient))
@@ -79,6 +84,10 @@ class KL(MirrorMap):
     def policy(self, coordinates: Array) -> Array:
         """Exponential of the log-probabilities."""
         return np.exp(coordinates)
+
+    def log_policy(self, coordinates: Array) -> Array:
+        """Return the coordinates: they are the log-probabilities."""
+        return coordinates
 
     def step(self, coordinates: Array, gradient: Array) -> Array:
         """Log π + ηQ, normalised."""

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pmdlib.analysis.equilibrium import constants_c, gaps, nash_regret
+from pmdlib.analysis.equilibrium import gaps, log_constants_c, nash_regret
 from pmdlib.analysis.policies import check_policy, uniform_policy
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import Array
@@ -36,8 +36,9 @@ class Trace:
         Nash gap of π^0 .. π^{T-1}, units of reward.
     potential : ndarray (T + 1, ...) or None
         Φ^π(ρ) of π^0 .. π^T; None if the game states no potential.
-    c : ndarray (T, ...)
-        Mass on the best actions, the smallest over agents and states, of π^0 .. π^{T-1}.
+    log_c : ndarray (T, ...)
+        Logarithm of the mass on the best actions, the smallest over agents and states, of
+        π^0 .. π^{T-1}. It is finite even where the mass itself, ``c``, underflows.
     policy : tuple of N arrays (..., S, A_i)
         The last policy π^T.
     policies : tuple of N arrays (T + 1, ..., S, A_i)
@@ -50,10 +51,15 @@ class Trace:
     step: float
     nash_gap: Array
     potential: Array | None
-    c: Array
+    log_c: Array
     policy: Policy
     policies: Policy
     tolerance: float
+
+    @property
+    def c(self) -> Array:
+        """The constant c of each iterate, (T, ...): the exponential of ``log_c``."""
+        return np.exp(self.log_c)
 
     @property
     def iterations(self) -> int:
@@ -112,8 +118,9 @@ def run_pmd(
     initial_policy : tuple of N arrays (..., S, A_i), optional
         Uniform by default. Leading batch axes run many starts at once.
     tolerance : float, optional
-        Stop once the Nash gap (of every run of the batch) is at most this. By default the run
-        goes on to the end, and ``converged`` is judged by `CONVERGED_TOLERANCE`.
+        Stop after the update of the first iterate whose Nash gap (in every run of the batch) is
+        at most this. By default the run goes on to the end, and ``converged`` is judged by
+        `CONVERGED_TOLERANCE`.
     record_policies : bool
         Keep all T + 1 policies, for `mismatch` and the like.
     progress : bool, optional
@@ -145,7 +152,7 @@ def run_pmd(
     scale = game.reward_bound / float(1 - game.discount)
     goal = CONVERGED_TOLERANCE * scale if tolerance is None else tolerance
     coordinates = [chosen.coordinates(own) for own in policy]
-    gap, potential, c, kept = [], [], [], [policy]
+    gap, potential, log_c, kept = [], [], [], [policy]
     bar = tqdm(
         range(rounds),
         desc=f"PMD ({chosen.name})",
@@ -156,7 +163,8 @@ def run_pmd(
     for _ in bar:
         evaluation = Evaluation(game, policy)
         gap.append(gaps(evaluation, game.initial).max(axis=-1))
-        c.append(constants_c(evaluation))
+        logs = [chosen.log_policy(own) for own in coordinates]
+        log_c.append(log_constants_c(evaluation, logs))
         if game.has_potential:
             potential.append(evaluation.potential_values @ game.initial)
         coordinates = [
@@ -176,7 +184,7 @@ def run_pmd(
         step=size,
         nash_gap=np.array(gap),
         potential=np.array(potential) if game.has_potential else None,
-        c=np.array(c),
+        log_c=np.array(log_c),
         policy=policy,
         policies=tuple(map(np.stack, zip(*kept, strict=True))) if record_policies else (),
         tolerance=goal,

@@ -400,3 +400,16 @@ def test_a_step_that_leaves_the_finite_numbers_is_an_error():
     assert str(caught.value) == (
         "the policy of agent 0 is not finite after iteration 1 with step 0.5"
     )
+
+
+def test_log_c_is_the_logarithm_of_c_and_outlives_it():
+    game, start = catalogue.slow_switch(0.1), catalogue.slow_switch_start()
+    for mirror_map in ("kl", "euclidean", "tsallis"):
+        trace = run_pmd(game, mirror_map, 0.5, 30, start, record_policies=True)
+        before = tuple(own[:-1] for own in trace.policies)
+        np.testing.assert_allclose(trace.c, constant_c(game, before), rtol=1e-12)
+        np.testing.assert_allclose(np.exp(trace.log_c), trace.c, rtol=1e-15)
+    tiny = run_pmd(catalogue.slow_switch(1e-3), "kl", 1.0, 4000, start)
+    assert -1020 < tiny.log_c.min() < -800
+    assert np.isfinite(tiny.log_c).all()
+    assert tiny.c.min() == 0
