@@ -153,7 +153,7 @@ def _verify_workspace(options: argparse.Namespace) -> int:
     from pmdlib.workspace.files import find_root
     from pmdlib.workspace.notebooks import run_notebooks
     from pmdlib.workspace.plan import Plan
-    from pmdlib.workspace.tables import text_table
+    from pmdlib.workspace.tables import columns, failures, summary
 
     parameters = {"profile": options.profile} | dict(options.parameters)
     if options.seed is not None:
@@ -168,7 +168,10 @@ def _verify_workspace(options: argparse.Namespace) -> int:
         timeout=options.timeout,
     )
     report = run_notebooks(plan)
-    print(text_table(report.entries))
+    rows: list[tuple[str, ...]] = [("", "claim", "tag", "shown", "tightest", "controls")]
+    for name, *cells in summary(report.entries):
+        rows.append(("✗" if failures(name, report.entries[name]) else "✓", name, *cells))
+    print(columns(rows))
     for name, cause in sorted(report.failed.items()):
         kept = plan.executed / "failed" / f"{name}.ipynb"
         print(f"FAILED {name}: {cause}" + (f"\n  read {kept}" if kept.is_file() else ""))

@@ -1,11 +1,9 @@
 """The ledger as a table in the README."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pmdlib.workspace.files import WorkspaceError, write_atomically
-from pmdlib.workspace.tables import Entries, shown, tag, tightest
+from pmdlib.workspace.tables import Entries, summary
 
 BEGIN, END = "<!-- ledger:begin -->", "<!-- ledger:end -->"
 """The table in the README stands between these two lines."""
@@ -26,12 +24,12 @@ def readme_table(entries: Entries) -> str:
     str
         The table, without the markers.
     """
-    rows = [_HEADINGS, ("---",) * len(_HEADINGS)]
-    for name, entry in entries.items():
-        link = f"[{name}](notebooks/executed/{entry['notebook']}.ipynb)"
-        if entry["verdict"] != "verified":
-            link += f" **{entry['verdict']}**"
-        rows.append((link, tag(entry), shown(entry), tightest(entry), _controls(entry)))
+    rows: list[tuple[str, ...]] = [_HEADINGS, ("---",) * len(_HEADINGS)]
+    for name, *cells in summary(entries):
+        link = f"[{name}](notebooks/executed/{entries[name]['notebook']}.ipynb)"
+        if entries[name]["verdict"] != "verified":
+            link += f" **{entries[name]['verdict']}**"
+        rows.append((link, *cells))
     escaped = ([cell.replace("|", "\\|") for cell in row] for row in rows)
     return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
 
@@ -63,9 +61,3 @@ def split_readme(path: Path) -> tuple[str, str]:
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise WorkspaceError(f"{path} must hold {BEGIN} once and, after it, {END} once")
     return text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
-
-
-def _controls(entry: Mapping[str, Any]) -> str:
-    """Count the controls that were refuted: "3/3"."""
-    results = entry["controls"].values()
-    return f"{sum(bool(result['refuted']) for result in results)}/{len(results)}"

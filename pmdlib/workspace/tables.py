@@ -49,7 +49,7 @@ def _slack(part: Mapping[str, Any]) -> str:
         return "" if error is None else f"error {_short(error, 1)}"
     slack = part.get("worst_slack")
     ratio = {">=": "measured/bound", "<=": "bound/measured"}.get(part.get("relation", ""), "ratio")
-    return "" if slack is None else f"{ratio} ≥ ×{_short(slack, 3)}"
+    return "" if slack is None else f"{ratio} ≥ ×{_ratio(slack)}"
 
 
 def _parts(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -75,6 +75,11 @@ def _control(result: Mapping[str, Any]) -> str:
     )
 
 
+def _ratio(value: float | str) -> str:
+    """Format a ratio: two decimals where they matter, so that 1.00 is told from 1.04."""
+    return f"{value:.2f}" if isinstance(value, int | float) and value < 10 else _short(value, 3)
+
+
 def _short(value: float | str, digits: int) -> str:
     """Format a number with few digits; infinities and NaN come as text already."""
     return value if isinstance(value, str) else f"{value:.{digits}g}"
@@ -83,6 +88,16 @@ def _short(value: float | str, digits: int) -> str:
 def tag(entry: Mapping[str, Any]) -> str:
     """Give tag and label: "[paper] Section V.A"."""
     return f"[{entry['tag']}] {entry['label']}".strip()
+
+
+def summary(entries: Entries) -> list[tuple[str, ...]]:
+    """Give one row for each claim: name, tag, what was shown, tightest, controls refuted."""
+    rows: list[tuple[str, ...]] = []
+    for name, entry in entries.items():
+        results = entry["controls"].values()
+        refuted = f"{sum(bool(result['refuted']) for result in results)}/{len(results)}"
+        rows.append((name, tag(entry), shown(entry), tightest(entry), refuted))
+    return rows
 
 
 def text_table(entries: Entries) -> str:
