@@ -17,7 +17,7 @@ from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.learning.pmd import Trace, run_pmd
 
 NOTEBOOK = "08-nash-regret"
-SIZES = {"quick": 200, "full": 1500}
+SIZES = {"quick": 200, "full": 2500}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import tempfile
 import time
@@ -14,6 +15,9 @@ from pmdlib.workspace.cleaning import clean_notebook
 from pmdlib.workspace.environment import KERNEL, environment
 from pmdlib.workspace.figures import DIRECTORY_VARIABLE
 from pmdlib.workspace.ledger import Entry, read_verdicts
+
+LONGEST_ADDRESS = 100
+"""Characters of a socket file's name, less its number; the system's limit is 104 or more."""
 
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -104,7 +108,7 @@ def execute_one(task: Task) -> Outcome:
         }
         executed = private / task.path.name
         with environment(variables):
-            cause = _run_papermill(task, executed)
+            cause = _run_papermill(task, executed, private / "runtime")
         source = json.loads(task.path.read_text(encoding="utf-8"))
         if not executed.is_file():
             return Outcome(task.name, cause, seconds=time.monotonic() - start)
@@ -123,7 +127,7 @@ def execute_one(task: Task) -> Outcome:
         )
 
 
-def _run_papermill(task: Task, executed: Path) -> str | None:
+def _run_papermill(task: Task, executed: Path, runtime: Path) -> str | None:
     """Execute into a file, which is saved after each cell; return the cause of a failure."""
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -149,6 +153,7 @@ def _run_papermill(task: Task, executed: Path) -> str | None:
             coalesce_streams=True,
             extra_arguments=["--log-level=40"],  # or each kernel warns of its TCP ports
             shutdown_kernel="immediate",
+            config=_connection(runtime),
             timeout_func=left,
         )
     except PapermillExecutionError as error:
@@ -161,6 +166,22 @@ def _run_papermill(task: Task, executed: Path) -> str | None:
     except Exception as error:  # noqa: BLE001 - the tools raise many kinds; each fails this notebook
         return f"could not be executed: {type(error).__name__}: {error}"
     return None
+
+
+def _connection(runtime: Path) -> Any:
+    """Configure how kernels are talked to: through socket files in a directory of their own.
+
+    TCP ports are chosen first and bound later, so that kernels which start together sometimes
+    take each other's. Where there are no socket files, or their names would be too long, TCP has
+    to do.
+    """
+    from traitlets.config import Config
+
+    runtime.mkdir(exist_ok=True)
+    address = str(runtime / "kernel")
+    if os.name != "posix" or len(address) > LONGEST_ADDRESS:
+        return Config()
+    return Config(ConnectionFileMixin={"transport": "ipc", "ip": address})
 
 
 def _last_started(executed: Path) -> str:

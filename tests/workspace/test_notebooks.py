@@ -21,6 +21,7 @@ from workspace.fakes import (
     snapshot,
 )
 
+from pmdlib.workspace import execution
 from pmdlib.workspace.execution import Outcome
 from pmdlib.workspace.files import WorkspaceError
 from pmdlib.workspace.ledger import MIME_TYPE, read_ledger
@@ -254,3 +255,15 @@ def test_bad_requests_are_refused_before_anything_runs(tmp_path):
     (root / "notebooks" / "01-good.ipynb").unlink()
     with pytest.raises(WorkspaceError, match="holds no notebook named NN-name"):
         run_notebooks(Plan(root, {}))
+
+
+def test_kernels_are_reached_through_private_files_where_names_are_short(tmp_path):
+    """Ports of kernels that start together can clash; files in their own directories cannot."""
+    short = tmp_path / "r"
+    config = execution._connection(short)
+    assert short.is_dir()
+    if len(str(short / "kernel")) <= execution.LONGEST_ADDRESS and os.name == "posix":
+        assert config.ConnectionFileMixin.transport == "ipc"
+        assert config.ConnectionFileMixin.ip == str(short / "kernel")
+    long = tmp_path / ("r" * 120)
+    assert "ConnectionFileMixin" not in execution._connection(long)
