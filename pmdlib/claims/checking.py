@@ -39,11 +39,14 @@ class Evidence:
         How many of them violate the claim.
     report : dict
         What the ledger says of this way.
+    vacuous : tuple of str
+        Parts of the claim that said nothing about any instance.
     samples : DataFrame
     """
 
     instances: int
     failures: int
+    vacuous: tuple[str, ...]
     report: dict[str, Any]
     samples: pd.DataFrame
 
@@ -55,11 +58,15 @@ class _Part:
     relation: str
     slack: float
     error: float = 0.0
+    compared: int = 0
     samples: list[pd.DataFrame] = field(default_factory=list)
 
     def add(self, comparison: Comparison, kept: Any) -> Any:
-        """Take in one comparison; return which of the kept instances hold."""
+        """Take in one comparison; return which instances hold, or are not spoken of."""
         batch = len(kept)
+        applies = np.broadcast_to(comparison.applies, kept.shape)
+        kept = kept & applies
+        self.compared += int(kept.sum())
         holds = _rows(comparison.holds, batch).all(axis=1)
         slack = _rows(comparison.slack, batch)
         tightest = slack.argmax(axis=1) if self.relation == "==" else slack.argmin(axis=1)
@@ -75,11 +82,11 @@ class _Part:
         )
         frame = pd.DataFrame({"left": left, "right": right, "slack": worst, "holds": holds})
         self.samples.append(frame[kept])
-        return holds
+        return holds | ~applies
 
     def report(self) -> dict[str, Any]:
         """Say what the ledger keeps of this part; no slack where no ratio was visible."""
-        said: dict[str, Any] = {"relation": self.relation}
+        said: dict[str, Any] = {"relation": self.relation, "compared": self.compared}
         if np.isfinite(self.slack):
             said["worst_slack"] = self.slack
         if self.relation == "==":
@@ -111,7 +118,8 @@ def check_numerically(
         The report holds, for the claim and for each of its parts, the relation and the worst
         slack. For an inequality that is the smallest ratio of the larger side to the smaller (at
         least 1: it holds); for an equality the largest difference over the bound on rounding (at
-        most 1: it holds), and ``worst_error`` is the largest difference itself.
+        most 1: it holds), and ``worst_error`` is the largest difference itself. ``compared``
+        counts the comparisons of a part: one for each instance, or for each of its agents.
     """
     wanted = claim.sizes[profile] if count is None else count
     parts: dict[str, _Part] = {}
@@ -149,7 +157,8 @@ def check_numerically(
         report["unmet"] = unmet
     frames = [frame for part in parts.values() for frame in part.samples]
     samples = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    return Evidence(checked, failures, report, samples)
+    vacuous = tuple(name for name, part in parts.items() if not part.compared)
+    return Evidence(checked, failures, vacuous, report, samples)
 
 
 def _meets(claim: Claim, instance: Instance, unmet: dict[str, int]) -> Any:
@@ -228,7 +237,7 @@ def check(
     elif (
         not controls
         or not all(result.refuted for result in controls.values())
-        or any(evidence.instances == 0 for evidence in found.values())
+        or any(evidence.instances == 0 or evidence.vacuous for evidence in found.values())
     ):
         outcome = "inconclusive"
     return Verdict(

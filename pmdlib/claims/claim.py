@@ -82,6 +82,8 @@ class Comparison:
     relation : "==", ">=" or "<="
     part : str
         Which part of the claim, where it has several.
+    applies : ndarray (B,) of bool, optional
+        For which policies this part says something; all by default. The others are not counted.
     """
 
     left: Array
@@ -89,6 +91,7 @@ class Comparison:
     tolerance: float | Array
     relation: Relation
     part: str = "statement"
+    applies: Array | bool = True
 
     @property
     def violation(self) -> Array:

@@ -49,9 +49,10 @@ def _decided(instance: Instance) -> Array:
 def _isolation_sides(instance: Instance) -> Iterator[Comparison]:
     """Residuals near isolated points against the Jacobian; residuals along the continuum at others.
 
-    Rows of the other kind hold trivially (both sides zero), so that rows stay aligned.
+    Each part speaks of its own kind of point only.
     """
     game, points = instance.game, instance.extra["points"]
+    alone = np.array([bool(point.isolated) for point in points])
     near = [
         _nearby(game, point, np.random.default_rng(seed)) if point.isolated else _NOTHING
         for point, seed in zip(points, instance.extra["seeds"], strict=True)
@@ -63,6 +64,7 @@ def _isolation_sides(instance: Instance) -> Iterator[Comparison]:
         tolerance,
         ">=",
         "near an isolated point the residual is at least what the Jacobians say",
+        alone,
     )
     along = np.array(
         [[_along_continuum(game, point) if point.isolated is False else 0.0] for point in points]
@@ -73,6 +75,7 @@ def _isolation_sides(instance: Instance) -> Iterator[Comparison]:
         1e3 * tolerance,
         "==",
         "at every other point a segment of fixed points begins",
+        ~alone,
     )
 
 

@@ -133,3 +133,25 @@ def test_rounding_covers_the_error_against_exact_arithmetic():
         rational = tuple(own / own.sum(axis=-1, keepdims=True) for own in rational)
         difference = pmd.values(game, policy) - pmd.values(exact, rational).astype(float)
         assert abs(difference).max() < value_rounding(game)
+
+
+def test_a_part_is_counted_only_where_it_says_something():
+    def sides(instance):
+        even = np.arange(instance.count) % 2 == 0
+        yield Comparison(np.ones(instance.count), np.ones(1), 1e-12, "==", "everywhere")
+        left = np.where(even, 2.0, np.nan)
+        yield Comparison(left, np.ones(1), 1e-12, ">=", "even", even)
+
+    verdict = check(replace(CLAIM, compare=sides))
+    assert verdict.verified
+    parts = verdict.ways["numeric"]["parts"]
+    assert (parts["everywhere"]["compared"], parts["even"]["compared"]) == (12, 6)
+    assert len(verdict.samples) == 18
+
+
+def test_a_part_that_never_says_anything_leaves_it_inconclusive():
+    def sides(instance):
+        yield Comparison(np.ones(instance.count), np.ones(1), 1e-12, "==", "said")
+        yield Comparison(np.ones(instance.count), np.ones(1), 1e-12, "==", "unsaid", False)
+
+    assert check(replace(CLAIM, compare=sides)).verdict == "inconclusive"
