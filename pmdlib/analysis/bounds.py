@@ -18,11 +18,24 @@ Number = float | Array
 
 def largest_q(*, phi_max: float, discount: float) -> float:
     """Qmax = φmax/(1-γ), the largest value of the potential."""
+    _check_discount(discount)
     return phi_max / (1 - discount)
 
 
-def _check_phi_max(phi_max: float) -> None:
-    if not phi_max > 0:
+def _check_discount(discount: float) -> None:
+    if not 0 <= discount < 1:
+        raise PmdError(f"discount is {discount}, must be in [0, 1)")
+
+
+def _check_positive(**values: Number) -> None:
+    for name, value in values.items():
+        if not np.all(np.asarray(value) > 0):
+            raise PmdError(f"{name} is {value}, must be positive")
+
+
+def _check_phi_max(phi_max: float, discount: float) -> None:
+    _check_discount(discount)
+    if not 0 < phi_max < np.inf:
         raise PmdError(f"phi_max is {phi_max}: a constant potential has no theory step; give one")
 
 
@@ -31,25 +44,26 @@ def _check_phi_max(phi_max: float) -> None:
 
 def step_euclidean(*, phi_max: float, discount: float, num_actions: Sequence[int]) -> float:
     """η_E = (1-γ)/(4 φmax M), the step of Section V.A [paper]."""
-    _check_phi_max(phi_max)
+    _check_phi_max(phi_max, discount)
     return (1 - discount) / (4 * phi_max * sum(num_actions))
 
 
 def step_euclidean_large(*, phi_max: float, discount: float, num_actions: Sequence[int]) -> float:
     """2(1-γ)/(φmax M): eight times the paper's step, same improvement bound [beyond]."""
-    _check_phi_max(phi_max)
+    _check_phi_max(phi_max, discount)
     return 2 * (1 - discount) / (phi_max * sum(num_actions))
 
 
 def step_kl(*, phi_max: float, discount: float, num_agents: int) -> float:
     """η_KL = (1-γ)/(2 φmax √N), the step of Section V.B [paper]."""
-    _check_phi_max(phi_max)
+    _check_phi_max(phi_max, discount)
+    _check_positive(num_agents=num_agents)
     return (1 - discount) / (2 * phi_max * sqrt(num_agents))
 
 
 def step_kl_constant(*, phi_max: float, discount: float) -> float:
     """(1-γ)/φmax for every N and every action set: the constant KL step [beyond]."""
-    _check_phi_max(phi_max)
+    _check_phi_max(phi_max, discount)
     return (1 - discount) / phi_max
 
 
@@ -69,6 +83,8 @@ def interaction_norm(num_actions: Sequence[int]) -> float:
 
 def improvement_coefficient(*, step: float, discount: float) -> float:
     """1/(2η(1-γ)): what multiplies Σ_s d(s) Σ_i ||D_i||² (Euclidean) or J_i (KL) [derived]."""
+    _check_discount(discount)
+    _check_positive(step=step)
     return 1 / (2 * step * (1 - discount))
 
 
@@ -90,6 +106,7 @@ def variance_coefficient(*, step: float, phi_max: float, discount: float) -> flo
 
 def half_face_threshold(*, num_agents: int, num_actions: int) -> float:
     """8/((N-1)m): above it the Euclidean step loses on the half-face game, φmax = 1, γ = 0."""
+    _check_positive(others=num_agents - 1, num_actions=num_actions)
     return 8 / ((num_agents - 1) * num_actions)
 
 
@@ -99,6 +116,8 @@ def half_face_threshold(*, num_agents: int, num_actions: int) -> float:
 def _regret(
     constant: Number, phi_max: float, discount: float, mismatch: Number, iterations: Number
 ) -> Number:
+    _check_discount(discount)
+    _check_positive(mismatch=mismatch, iterations=iterations)
     square = constant * mismatch / ((1 - discount) ** 3 * iterations)
     return phi_max * np.sqrt(square)
 

@@ -163,6 +163,8 @@ def nash_regret(gap: Array) -> Array:
     gap = np.asarray(gap)
     if gap.ndim == 0 or len(gap) == 0:
         raise PmdError("nash_regret needs at least one Nash gap, along the first axis")
+    if not is_exact(gap) and not np.isfinite(gap).all():
+        raise PmdError("nash_regret needs finite Nash gaps")
     lengths = np.arange(1, len(gap) + 1).reshape(-1, *[1] * (gap.ndim - 1))
     return np.asarray(np.cumsum(gap, axis=0) / lengths)
 

@@ -39,8 +39,8 @@ def random_policy(
     -------
     tuple of N arrays (*batch, S, A_i), every entry positive.
     """
-    if not concentration > 0:
-        raise InvalidPolicyError(f"concentration is {concentration}, must be positive")
+    if not 0 < concentration < np.inf:
+        raise InvalidPolicyError(f"concentration is {concentration}, must be positive and finite")
     return tuple(
         _positive_dirichlet(rng, concentration, (*batch, game.num_states, actions))
         for actions in game.num_actions
@@ -161,6 +161,8 @@ def _as_array(name: str, part: Any) -> Array:
         if isinstance(part, np.ndarray) and is_exact(part):
             not_finite(part)  # TypeError unless the objects are numbers
             return part
+        if np.iscomplexobj(part):
+            raise TypeError("they are complex")
         return np.asarray(part, np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidPolicyError(f"{name} must be an array of real numbers: {error}") from error

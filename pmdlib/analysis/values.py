@@ -32,9 +32,12 @@ def discounted_occupancy(kernel: Array, initial: Array, discount: float) -> Arra
     return (1 - discount) * solve(system, initial[..., :, None])[..., 0]
 
 
-def number_or_array(result: Array) -> Array | Any:
+def number_or_array(result: Any) -> Array | float:
     """Return a plain number where there are no batch axes, and the array where there are."""
-    return result if result.ndim else result.item()
+    number: Array | float = result
+    if isinstance(result, np.ndarray | np.generic) and result.ndim == 0:
+        number = result.item()
+    return number  # an exact number passes as it is
 
 
 @dataclass(frozen=True)

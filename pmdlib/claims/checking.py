@@ -153,8 +153,8 @@ def check_numerically(
         report |= next(iter(parts.values())).report()
     if first_failure:
         report["first_failure"] = first_failure
-    if not checked:
-        report["unmet"] = unmet
+    if skipped:
+        report["unmet"] = {name: number for name, number in unmet.items() if number}
     frames = [frame for part in parts.values() for frame in part.samples]
     samples = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     vacuous = tuple(name for name, part in parts.items() if not part.compared)
@@ -226,6 +226,8 @@ def check(
         raise PmdError(f"profile is {profile!r}, must be one of {PROFILES}")
     if instances is not None and instances < 1:
         raise PmdError(f"instances is {instances}, must be at least 1")
+    if seed < 0:
+        raise PmdError(f"seed is {seed}, must not be negative")
     found = {
         name: way(claim, np.random.default_rng(seed), profile, instances)
         for name, way in WAYS.items()

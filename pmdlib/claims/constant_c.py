@@ -13,7 +13,7 @@ from pmdlib.claims.claim import Claim, Comparison, Control, Hypothesis, Instance
 from pmdlib.claims.instances import (
     FULL_SUPPORT,
     IS_POTENTIAL,
-    NOT_CONSTANT,
+    POSITIVE,
     runs,
 )
 from pmdlib.claims.one_step import MANY, with_step
@@ -222,7 +222,7 @@ CLAIMS: tuple[Claim, ...] = (
             r" \mathrm{KL}(\pi_i^t \| \pi_i^{t+1})(s) \ge 0"
         ),
         notebook="07-constant-c",
-        hypotheses=(FULL_SUPPORT, IS_POTENTIAL, NOT_CONSTANT),
+        hypotheses=(FULL_SUPPORT, IS_POTENTIAL, POSITIVE),
         instances=_runs_with_step,
         compare=_c_sides,
         controls=(

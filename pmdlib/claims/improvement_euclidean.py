@@ -65,6 +65,9 @@ def _euclidean_sharp_sides(instance: Instance) -> Iterator[Comparison]:
         ">=",
         "the paper's inequality at eight times its step",
     )
+    yield same_step(
+        instance, large, 2 * (1 - game.discount) / (game.phi_max * sum(game.num_actions))
+    )
     taken = Step(instance.evaluation, Euclidean(), 4 / (q_max * max(norm, 1.0)))
     yield Comparison(
         taken.change, np.zeros(1), tolerance, ">=", "the potential never falls up to 4/(Qmax Λ)"

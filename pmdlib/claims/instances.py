@@ -97,7 +97,7 @@ IS_POTENTIAL = Hypothesis(
     _potential_tracks_values,
 )
 
-NOT_CONSTANT = Hypothesis("the stage potential is not constant", lambda i: i.game.phi_max > 0)
+POSITIVE = Hypothesis("the largest stage potential is positive", lambda i: i.game.phi_max > 0)
 
 FULL_SUPPORT = Hypothesis(
     "every action has positive probability",

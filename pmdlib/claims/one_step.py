@@ -14,7 +14,7 @@ from pmdlib.claims.claim import VISIBLE, Comparison, Instance, value_rounding
 from pmdlib.claims.identities import all_starts, from_all_starts
 from pmdlib.claims.instances import (
     IS_POTENTIAL,
-    NOT_CONSTANT,
+    POSITIVE,
     potential_instances,
 )
 from pmdlib.errors import PmdError
@@ -228,6 +228,6 @@ def largest_improving_step(
 
 
 #: What every improvement claim assumes.
-POTENTIAL = (IS_POTENTIAL, NOT_CONSTANT)
+POTENTIAL = (IS_POTENTIAL, POSITIVE)
 
 MANY = {"quick": 300, "full": 6000}

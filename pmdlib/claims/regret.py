@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
+from math import sqrt
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from pmdlib.analysis.equilibrium import argmax_mass, mismatch, nash_gap, tie_tol
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import Array
 from pmdlib.claims.claim import Claim, Comparison, Control, Hypothesis, Instance, value_rounding
-from pmdlib.claims.instances import FULL_SUPPORT, IS_POTENTIAL, NOT_CONSTANT, runs
+from pmdlib.claims.instances import FULL_SUPPORT, IS_POTENTIAL, POSITIVE, runs
+from pmdlib.claims.one_step import same_step
 from pmdlib.games import catalogue
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.learning.pmd import Trace, run_pmd
@@ -124,7 +126,11 @@ def kl_constant_bound(run: Run, kappa: Array) -> Array:
 
 
 def _regret_sides(
-    mirror_map: str, step: str, parts: dict[str, tuple[Bound, bool]], instance: Instance
+    mirror_map: str,
+    step: str,
+    stated: Callable[[MarkovGame], float],
+    parts: dict[str, tuple[Bound, bool]],
+    instance: Instance,
 ) -> Iterator[Comparison]:
     """Compare the regret after every T with each bound; κ_T or κ_μ as the part says."""
     run = record(instance.game, instance.policy, instance.extra["iterations"], mirror_map, step)
@@ -133,6 +139,19 @@ def _regret_sides(
         yield Comparison(
             run.regret.T, bound(run, kappa).T, value_rounding(instance.game), "<=", part
         )
+    yield same_step(instance, run.trace.step, stated(instance.game))
+
+
+def _stated_euclidean(game: MarkovGame) -> float:
+    return (1 - game.discount) / (4 * game.phi_max * sum(game.num_actions))
+
+
+def _stated_kl(game: MarkovGame) -> float:
+    return (1 - game.discount) / (2 * game.phi_max * sqrt(game.num_agents))
+
+
+def _stated_constant(game: MarkovGame) -> float:
+    return (1 - game.discount) / game.phi_max
 
 
 _EUCLIDEAN_PARTS: dict[str, tuple[Bound, bool]] = {
@@ -152,7 +171,7 @@ _CONSTANT_PARTS: dict[str, tuple[Bound, bool]] = {
 
 
 def _euclidean_sides(instance: Instance) -> Iterator[Comparison]:
-    yield from _regret_sides("euclidean", "paper", _EUCLIDEAN_PARTS, instance)
+    yield from _regret_sides("euclidean", "paper", _stated_euclidean, _EUCLIDEAN_PARTS, instance)
     game = instance.game
     step = bounds.step_euclidean_large(
         phi_max=game.phi_max, discount=game.discount, num_actions=game.num_actions
@@ -283,7 +302,7 @@ def _finite_mismatch(instance: Instance) -> Array:
 
 _HYPOTHESES = (
     IS_POTENTIAL,
-    NOT_CONSTANT,
+    POSITIVE,
     FULL_SUPPORT,
     Hypothesis("every state is visited, so that κ_T is finite", _finite_mismatch),
 )
@@ -331,7 +350,7 @@ CLAIMS: tuple[Claim, ...] = (
         notebook=NOTEBOOK,
         hypotheses=_HYPOTHESES,
         instances=runs,
-        compare=partial(_regret_sides, "kl", "paper", _KL_PARTS),
+        compare=partial(_regret_sides, "kl", "paper", _stated_kl, _KL_PARTS),
         controls=(
             Control(
                 "without-c",
@@ -354,7 +373,7 @@ CLAIMS: tuple[Claim, ...] = (
         notebook=NOTEBOOK,
         hypotheses=_HYPOTHESES,
         instances=runs,
-        compare=partial(_regret_sides, "kl", "constant", _CONSTANT_PARTS),
+        compare=partial(_regret_sides, "kl", "constant", _stated_constant, _CONSTANT_PARTS),
         controls=(
             Control(
                 "without-c",
@@ -375,7 +394,7 @@ CLAIMS: tuple[Claim, ...] = (
             r" \eta = \frac{1-\gamma}{\phi_{\max}}"
         ),
         notebook=NOTEBOOK,
-        hypotheses=(IS_POTENTIAL, NOT_CONSTANT, FULL_SUPPORT),
+        hypotheses=(IS_POTENTIAL, POSITIVE, FULL_SUPPORT),
         instances=runs,
         compare=_log_sides,
         controls=(

@@ -104,6 +104,7 @@ class TabularGame(MarkovGame):
         self.exogenous, self._kernel = _kernel(kernel, states, self.num_actions, identical)
         self.initial = _initial(initial, states, exact=is_exact(tables[0]))
         self._rewards = np.stack(tables).reshape(len(tables), states, 1, -1)
+        _check_size(self._rewards, self.discount)
         self._potential = self._rewards if identical else None
         if potential is not None:
             table = _table("potential", potential)
@@ -215,6 +216,11 @@ def _table(name: str, values: Any) -> Array:
 
 
 def _tables(rewards: Any) -> list[Array]:
+    if not isinstance(rewards, Sequence) or isinstance(rewards, str):
+        raise InvalidGameError(
+            f"rewards are a {type(rewards).__name__}, must be a sequence of N arrays, or one "
+            "ndarray for identical interest"
+        )
     tables = [_table(f"rewards[agent={i}]", table) for i, table in enumerate(rewards)]
     if not tables:
         raise InvalidGameError("rewards are empty: a game needs at least one agent")
@@ -248,9 +254,20 @@ def _check_finite(name: str, tables: list[Array]) -> None:
             )
 
 
+def _check_size(rewards: Array, discount: Any) -> None:
+    """Refuse rewards whose values, or differences of values, would overflow."""
+    if is_exact(rewards):
+        return
+    largest = float(abs(rewards).max())
+    if largest > np.finfo(float).max * (1 - discount) / 4:
+        raise InvalidGameError(
+            f"rewards reach {largest:g}: values of up to that over 1 - {discount} overflow"
+        )
+
+
 def _check_discount(discount: Any) -> Any:
     try:
-        fits = not isinstance(discount, bool) and bool(0 <= discount < 1)
+        fits = np.ndim(discount) == 0 and not isinstance(discount, bool) and bool(0 <= discount < 1)
     except (TypeError, ValueError):  # not a number, or several
         fits = False
     if not fits:

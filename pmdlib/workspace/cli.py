@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--jobs", type=_positive(int), default=_cores(), help="processes at a time (%(default)s)"
     )
-    verify.add_argument("--seed", type=int, help="of the random instances")
+    verify.add_argument("--seed", type=_seed, help="of the random instances")
     verify.add_argument(
         "--notebook", action="append", default=[], metavar="NAME", help="run this one; repeatable"
     )
@@ -111,6 +111,13 @@ def _positive(kind: type[int] | type[float]) -> Any:
         return value
 
     return read
+
+
+def _seed(text: str) -> int:
+    """Read a seed: a whole number, not negative."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 0")
+    return int(text)
 
 
 def _cores() -> int:

@@ -173,3 +173,27 @@ def test_a_constant_potential_has_no_step(phi_max):
         assert str(caught.value) == (
             f"phi_max is {phi_max}: a constant potential has no theory step; give one"
         )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: bounds.largest_q(phi_max=1.0, discount=1.0),
+            r"discount is 1.0, must be in \[0, 1\)",
+        ),
+        (lambda: bounds.step_kl(phi_max=np.nan, discount=0.5, num_agents=2), "phi_max is nan"),
+        (lambda: bounds.step_kl(phi_max=1.0, discount=0.5, num_agents=0), "num_agents is 0"),
+        (lambda: bounds.improvement_coefficient(step=0.0, discount=0.5), "step is 0.0"),
+        (lambda: bounds.half_face_threshold(num_agents=1, num_actions=2), "others is 0"),
+        (
+            lambda: bounds.regret_euclidean(
+                phi_max=1.0, discount=0.5, num_actions=(2,), mismatch=-1.0, iterations=3
+            ),
+            "mismatch is -1.0, must be positive",
+        ),
+    ],
+)
+def test_formulas_outside_their_range_are_errors(call, message):
+    with pytest.raises(PmdError, match=message):
+        call()

@@ -8,6 +8,8 @@ import pytest
 from flint import fmpq
 from numpy.testing import assert_allclose
 
+from pmdlib.analysis.equilibrium import nash_gap
+from pmdlib.analysis.policies import uniform_policy
 from pmdlib.arithmetic import is_exact, to_exact
 from pmdlib.errors import InvalidGameError, NotPotentialError, PmdError
 from pmdlib.games.families import Shape, identical_interest
@@ -327,3 +329,16 @@ def test_the_next_state_is_the_last_axis(rng):
         certain = tuple(np.tile(np.eye(2)[a], (3, 1)) for a in (first, second))
         row = game.average_kernel(certain)[0][state, first]
         assert_allclose(row, game.kernel[state, first, second])
+
+
+def test_rewards_whose_values_overflow_are_refused():
+    with pytest.raises(InvalidGameError, match=r"rewards reach 1e\+308: values of up to that"):
+        TabularGame(np.full((1, 2), 1e308), np.eye(1), discount=0.9)
+    large = TabularGame(np.array([[1e300, 0.0]]), np.eye(1), discount=0.9)
+    assert np.isfinite(nash_gap(large, uniform_policy(large)))
+
+
+@pytest.mark.parametrize("rewards", [None, 3, "abc"])
+def test_rewards_that_are_no_sequence_are_refused(rewards):
+    with pytest.raises(InvalidGameError, match="must be a sequence of N arrays, or one ndarray"):
+        TabularGame(rewards, np.eye(1), discount=0.5)
