@@ -26,7 +26,7 @@ from pmdlib.games import catalogue
 from pmdlib.learning.mirror_maps import KL, Euclidean, MirrorMap
 
 #: A generic convex solver is slow: fewer instances, and it visits one state of each, all agents.
-WITH_SOLVER = {"quick": 100, "full": 1000}
+WITH_SOLVER = {"quick": 200, "full": 2000}
 
 #: Displacement of the solver's difference quotients: the square root of machine precision.
 SLOPE_DISPLACEMENT = 1.5e-8
