@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 import numpy as np
 from scipy.optimize import brentq
 
-from pmdlib.analysis.equilibrium import argmax_mass, tie_tolerance
+from pmdlib.analysis.equilibrium import argmax_mass, largest_entries, tie_tolerance
 from pmdlib.analysis.values import Evaluation, expectation
 from pmdlib.arithmetic import UNIT_ROUNDOFF, Array
 from pmdlib.claims.claim import Claim, Comparison, Control, Hypothesis, Instance, value_rounding
@@ -116,7 +116,7 @@ def _argmax_changes(evaluation: Evaluation) -> Array:
     tie = tie_tolerance(evaluation.game)
     changes = []
     for q in evaluation.averaged_q:
-        best = q >= q.max(axis=-1, keepdims=True) - tie
+        best = largest_entries(q, tie)
         changes.append((best[1:] != best[:-1]).any(axis=(-1, -2)))
     return np.asarray(np.any(changes, axis=0))
 

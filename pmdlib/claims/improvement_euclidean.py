@@ -19,6 +19,7 @@ from pmdlib.claims.one_step import (
     falls,
     phi,
     same_step,
+    stated_euclidean,
     with_step,
 )
 from pmdlib.games import catalogue
@@ -37,8 +38,7 @@ def _euclidean_sides(instance: Instance) -> Iterator[Comparison]:
         ">=",
         "improvement",
     )
-    stated = (1 - game.discount) / (4 * game.phi_max * sum(game.num_actions))
-    yield same_step(instance, Euclidean().theory_step(game, "paper"), stated)
+    yield same_step(instance, Euclidean().theory_step(game, "paper"), stated_euclidean(game))
 
 
 def _euclidean_sharp_sides(instance: Instance) -> Iterator[Comparison]:
@@ -65,9 +65,7 @@ def _euclidean_sharp_sides(instance: Instance) -> Iterator[Comparison]:
         ">=",
         "the paper's inequality at eight times its step",
     )
-    yield same_step(
-        instance, large, 2 * (1 - game.discount) / (game.phi_max * sum(game.num_actions))
-    )
+    yield same_step(instance, large, 8 * stated_euclidean(game))
     taken = Step(instance.evaluation, Euclidean(), 4 / (q_max * max(norm, 1.0)))
     yield Comparison(
         taken.change, np.zeros(1), tolerance, ">=", "the potential never falls up to 4/(Qmax Λ)"

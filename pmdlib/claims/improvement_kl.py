@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import partial
-from math import sqrt
 
 import numpy as np
 
@@ -21,6 +20,8 @@ from pmdlib.claims.one_step import (
     falls,
     phi,
     same_step,
+    stated_constant,
+    stated_kl,
     sum_over,
     with_step,
 )
@@ -46,8 +47,7 @@ def _kl_sides(instance: Instance) -> Iterator[Comparison]:
     yield Comparison(
         taken.change, coefficient * taken.visited(forward), tolerance, ">=", "KL(new, old) alone"
     )
-    stated = (1 - game.discount) / (2 * game.phi_max * sqrt(game.num_agents))
-    yield same_step(instance, KL().theory_step(game, "paper"), stated)
+    yield same_step(instance, KL().theory_step(game, "paper"), stated_kl(game))
 
 
 def _kl_constant_sides(instance: Instance) -> Iterator[Comparison]:
@@ -63,8 +63,7 @@ def _kl_constant_sides(instance: Instance) -> Iterator[Comparison]:
         ">=",
         "inequality of Proposition V.5 at (1-γ)/φmax",
     )
-    stated = (1 - game.discount) / game.phi_max
-    yield same_step(instance, KL().theory_step(game, "constant"), stated)
+    yield same_step(instance, KL().theory_step(game, "constant"), stated_constant(game))
     taken = Step(instance.evaluation, KL(), instance.extra["units"] * step)
     factor = bounds.variance_coefficient(step=taken.size, **phi(game))
     yield Comparison(

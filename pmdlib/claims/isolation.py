@@ -7,6 +7,7 @@ from math import sqrt
 import numpy as np
 
 from pmdlib.analysis.fixed_points import (
+    ZERO_TOLERANCE,
     FixedPoint,
     Support,
     fixed_point_residual,
@@ -92,7 +93,7 @@ def _nearby(game: MarkovGame, point: FixedPoint, rng: np.random.Generator) -> tu
     """
     advantages = [abs(part[0]) for part in Evaluation(game, point.policy).advantages]
     scale = game.reward_bound
-    untied = [float(a[a > 1e-9 * scale].min(initial=np.inf)) for a in advantages]
+    untied = [float(a[a > ZERO_TOLERANCE * scale].min(initial=np.inf)) for a in advantages]
     radius = 0.5 * min(min(own[own > 0].min() for own in point.policy), min(untied) / (8 * scale))
     if game.num_agents > 2 and np.isfinite(point.conditioning):
         radius = min(radius, point.conditioning / (16 * scale * game.num_agents))
@@ -121,8 +122,8 @@ def _isolating_bound(
     faces: list[tuple[int, ...]] = []
     for own, size in zip(moved, advantages, strict=True):
         used = own[0] > 0
-        if (size[used] > 1e-9 * scale).any():
-            return 0.5 * float(size[used & (size > 1e-9 * scale)].min())
+        if (size[used] > ZERO_TOLERANCE * scale).any():
+            return 0.5 * float(size[used & (size > ZERO_TOLERANCE * scale)].min())
         faces.append(tuple(map(int, np.flatnonzero(used))))
     steps = [
         (new - old)[0, list(face[1:])]
@@ -143,7 +144,7 @@ def _along_continuum(game: MarkovGame, point: FixedPoint) -> float:
     single tied action more.
     """
     tied = [
-        np.flatnonzero(abs(part[0]) <= 1e-9 * game.reward_bound)
+        np.flatnonzero(abs(part[0]) <= ZERO_TOLERANCE * game.reward_bound)
         for part in Evaluation(game, point.policy).advantages
     ]
     faces: list[Support] = [point.support]
@@ -156,7 +157,7 @@ def _along_continuum(game: MarkovGame, point: FixedPoint) -> float:
         if not matrix.size:
             continue
         direction = np.linalg.svd(matrix)[2][-1]
-        if np.linalg.norm(matrix @ direction) > 1e-9 * game.reward_bound:
+        if np.linalg.norm(matrix @ direction) > ZERO_TOLERANCE * game.reward_bound:
             continue
         for sign in (1.0, -1.0):
             moved, length = _follow(point, face, sign * direction)

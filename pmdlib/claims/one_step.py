@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import sqrt
 
 import numpy as np
 import pandas as pd
@@ -109,6 +110,21 @@ class Step:
 def phi(game: MarkovGame) -> dict[str, float]:
     """Collect φmax and γ, which every bound takes."""
     return {"phi_max": game.phi_max, "discount": game.discount}
+
+
+def stated_euclidean(game: MarkovGame) -> float:
+    """Write out the paper's Euclidean step, (1-γ)/(4 φmax M), apart from `bounds`."""
+    return (1 - game.discount) / (4 * game.phi_max * sum(game.num_actions))
+
+
+def stated_kl(game: MarkovGame) -> float:
+    """Write out the paper's KL step, (1-γ)/(2 φmax √N), apart from `bounds`."""
+    return (1 - game.discount) / (2 * game.phi_max * sqrt(game.num_agents))
+
+
+def stated_constant(game: MarkovGame) -> float:
+    """Write out the constant KL step, (1-γ)/φmax, apart from `bounds`."""
+    return (1 - game.discount) / game.phi_max
 
 
 def same_step(instance: Instance, taken: float, stated: float) -> Comparison:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from math import sqrt
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import Array
 from pmdlib.claims.claim import Claim, Comparison, Control, Hypothesis, Instance, value_rounding
 from pmdlib.claims.instances import FULL_SUPPORT, IS_POTENTIAL, POSITIVE, runs
-from pmdlib.claims.one_step import same_step
+from pmdlib.claims.one_step import same_step, stated_constant, stated_euclidean, stated_kl
 from pmdlib.games import catalogue
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.learning.pmd import Trace, run_pmd
@@ -142,18 +141,6 @@ def _regret_sides(
     yield same_step(instance, run.trace.step, stated(instance.game))
 
 
-def _stated_euclidean(game: MarkovGame) -> float:
-    return (1 - game.discount) / (4 * game.phi_max * sum(game.num_actions))
-
-
-def _stated_kl(game: MarkovGame) -> float:
-    return (1 - game.discount) / (2 * game.phi_max * sqrt(game.num_agents))
-
-
-def _stated_constant(game: MarkovGame) -> float:
-    return (1 - game.discount) / game.phi_max
-
-
 _EUCLIDEAN_PARTS: dict[str, tuple[Bound, bool]] = {
     "constant 32, κ_T": (euclidean_bound, False),
     "constant 32, κ_μ": (euclidean_bound, True),
@@ -171,7 +158,7 @@ _CONSTANT_PARTS: dict[str, tuple[Bound, bool]] = {
 
 
 def _euclidean_sides(instance: Instance) -> Iterator[Comparison]:
-    yield from _regret_sides("euclidean", "paper", _stated_euclidean, _EUCLIDEAN_PARTS, instance)
+    yield from _regret_sides("euclidean", "paper", stated_euclidean, _EUCLIDEAN_PARTS, instance)
     game = instance.game
     step = bounds.step_euclidean_large(
         phi_max=game.phi_max, discount=game.discount, num_actions=game.num_actions
@@ -350,7 +337,7 @@ CLAIMS: tuple[Claim, ...] = (
         notebook=NOTEBOOK,
         hypotheses=_HYPOTHESES,
         instances=runs,
-        compare=partial(_regret_sides, "kl", "paper", _stated_kl, _KL_PARTS),
+        compare=partial(_regret_sides, "kl", "paper", stated_kl, _KL_PARTS),
         controls=(
             Control(
                 "without-c",
@@ -373,7 +360,7 @@ CLAIMS: tuple[Claim, ...] = (
         notebook=NOTEBOOK,
         hypotheses=_HYPOTHESES,
         instances=runs,
-        compare=partial(_regret_sides, "kl", "constant", _stated_constant, _CONSTANT_PARTS),
+        compare=partial(_regret_sides, "kl", "constant", stated_constant, _CONSTANT_PARTS),
         controls=(
             Control(
                 "without-c",
