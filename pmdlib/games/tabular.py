@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pmdlib.arithmetic import Array, is_exact, join, rationals, to_exact
+from pmdlib.arithmetic import Array, is_exact, join, not_finite, rationals, to_exact
 from pmdlib.errors import InvalidGameError, NotPotentialError
 from pmdlib.games.game import MarkovGame, Policy
 
