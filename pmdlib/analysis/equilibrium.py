@@ -1,6 +1,7 @@
 """Best responses, Nash gap and regret, the constant c, the mismatch coefficient κ."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,21 @@ from pmdlib.analysis.values import (
     number_or_array,
     state_kernel,
 )
-from pmdlib.arithmetic import Array, eye, is_exact
+from pmdlib.arithmetic import (
+    Array,
+    Ball,
+    UndecidedError,
+    argmax,
+    certainly_negative,
+    eye,
+    is_exact,
+    largest,
+    largest_entries,
+    log,
+    maximum,
+    smallest,
+    union,
+)
 from pmdlib.errors import InvalidPolicyError, NotConvergedError, PmdError
 from pmdlib.games.game import InducedMDP, MarkovGame, Policy
 
@@ -28,37 +43,53 @@ POLICY_ITERATION_LIMIT = 1000
 
 
 def tie_tolerance(game: MarkovGame) -> float:
-    """Difference of two action values of ``game`` below which they count as equal."""
+    """Difference of two action values of ``game`` below which they count as equal; 0 if exact."""
+    if is_exact(game.initial):
+        return 0
     return TIE_TOLERANCE * game.reward_bound / float(1 - game.discount)
 
 
 def solve_mdp(mdp: InducedMDP, q: Array, tolerance: float) -> tuple[Array, Array]:
     """Solve one agent's MDP by policy iteration, started greedily at action values (..., S, A).
 
-    An action is exchanged only for one that is better by more than ``tolerance`` (0 in exact
-    arithmetic), so rounding cannot make the iteration cycle.
+    An action is exchanged only for one that is better for certain, by more than ``tolerance`` (0 in
+    exact arithmetic), so rounding cannot make the iteration cycle.
 
     Returns
     -------
     values : ndarray (..., S)
+        Of balls: an enclosure of the optimal values.
     actions : ndarray (..., S) of int
+        Of balls: optimal up to what they decide.
     """
-    actions = q.argmax(axis=-1)
+    actions = argmax(q)
     pure = eye(q.shape[-1], q)
-    margin = 0 if is_exact(q) else tolerance
     for _ in range(POLICY_ITERATION_LIMIT):
         own = pure[actions]
         rewards = expectation(own, mdp.rewards)
         values = discounted_sum(state_kernel(mdp, own), rewards[..., None], mdp.discount)[..., 0]
         q = action_values(mdp, values)
-        switch = q.max(axis=-1) - expectation(own, q) > margin
+        gain = largest(q) - expectation(own, q)
+        switch = certainly_negative(tolerance - gain)
         if not switch.any():
-            return values, actions
-        actions = np.where(switch, q.argmax(axis=-1), actions)
+            return _up_to(values, gain, mdp.discount), actions
+        actions = np.where(switch, argmax(q), actions)
     raise NotConvergedError(
         f"policy iteration did not end in {POLICY_ITERATION_LIMIT} rounds on an MDP with "
         f"{q.shape[-2]} states and {q.shape[-1]} actions"
     )
+
+
+def _up_to(values: Array, gain: Array, discount: Any) -> Array:
+    """Enclose optimal values, given those of a policy that one step improves by ``gain`` (..., S).
+
+    They exceed ``values`` by at most max_s gain(s)/(1-γ). That matters for balls, where an action
+    may be better by less than can be decided; a rational gain is 0 here.
+    """
+    if not is_exact(values):
+        return values
+    most = largest(maximum(gain, 0), keepdims=True) / (1 - discount)
+    return union(values, values + most)
 
 
 def best_responses(evaluation: Evaluation) -> tuple[Array, tuple[Array, ...]]:
@@ -104,10 +135,20 @@ def best_response(game: MarkovGame, policy: Policy, agent: int) -> Array:
     """
     check_agent(game, agent)
     evaluation = evaluate(game, policy)
-    _, actions = solve_mdp(
-        evaluation.mdps[agent], evaluation.averaged_q[agent], tie_tolerance(game)
-    )
-    return np.asarray(np.eye(game.num_actions[agent])[actions])
+    mdp, q = evaluation.mdps[agent], evaluation.averaged_q[agent]
+    optimal, actions = solve_mdp(mdp, q, tie_tolerance(game))
+    _confirm(mdp, optimal, actions)
+    return np.asarray(eye(game.num_actions[agent], q)[actions])
+
+
+def _confirm(mdp: InducedMDP, optimal: Array, actions: Array) -> None:
+    """Raise UndecidedError unless no other action can be better than these, (..., S)."""
+    if is_exact(optimal):
+        q = action_values(mdp, optimal)
+        chosen = np.broadcast_to(np.take_along_axis(q, actions[..., None], axis=-1), q.shape)
+        others = ~np.eye(q.shape[-1], dtype=bool)[actions]
+        if certainly_negative(chosen - q).any() or not (q[others] <= chosen[others]).all():
+            raise UndecidedError("a best response is not certain: two actions are nearly as good")
 
 
 def gaps(evaluation: Evaluation, initial: Array) -> Array:
@@ -115,7 +156,7 @@ def gaps(evaluation: Evaluation, initial: Array) -> Array:
     optimal, _ = best_responses(evaluation)
     gain = (optimal - evaluation.values) @ initial
     # Keeping one's own policy is a deviation of gain zero.
-    return np.asarray(np.maximum(gain, 0))
+    return maximum(gain, 0)
 
 
 def nash_gap(game: MarkovGame, policy: Policy, *, per_agent: bool = False) -> Array | float:
@@ -140,7 +181,7 @@ def nash_gap(game: MarkovGame, policy: Policy, *, per_agent: bool = False) -> Ar
     gain = gaps(evaluate(game, policy), game.initial)
     if per_agent:
         return gain
-    return number_or_array(gain.max(axis=-1))
+    return number_or_array(largest(gain))
 
 
 def nash_regret(gap: Array) -> Array:
@@ -169,12 +210,6 @@ def nash_regret(gap: Array) -> Array:
     return np.asarray(np.cumsum(gap, axis=0) / lengths)
 
 
-def largest_entries(table: Array, tolerance: float) -> Array:
-    """Say which entries of a table (..., A) are largest, ties included: (..., A) of bool."""
-    best = table.max(axis=-1, keepdims=True)
-    return np.asarray(table >= best - (0 if is_exact(table) else tolerance))
-
-
 def argmax_mass(policy: Array, table: Array, tolerance: float) -> Array:
     """Mass that ``policy`` (..., A) puts on the largest entries of ``table``, ties included."""
     ties = largest_entries(table, tolerance)
@@ -185,10 +220,10 @@ def constants_c(evaluation: Evaluation) -> Array:
     """Smallest mass on the best actions over agents and states: (...)."""
     tolerance = tie_tolerance(evaluation.game)
     masses = [
-        argmax_mass(own, q, tolerance).min(axis=-1)
+        smallest(argmax_mass(own, q, tolerance))
         for own, q in zip(evaluation.policy, evaluation.averaged_q, strict=True)
     ]
-    return np.asarray(np.stack(masses, axis=-1).min(axis=-1))
+    return smallest(np.stack(masses, axis=-1))
 
 
 def log_constants_c(evaluation: Evaluation, log_policy: Sequence[Array]) -> Array:
@@ -196,12 +231,14 @@ def log_constants_c(evaluation: Evaluation, log_policy: Sequence[Array]) -> Arra
 
     It stays finite where the mass itself underflows.
     """
+    if is_exact(evaluation.game.initial):  # nothing can underflow
+        return log(constants_c(evaluation))
     tolerance = tie_tolerance(evaluation.game)
-    smallest = []
+    least = []
     for logs, q in zip(log_policy, evaluation.averaged_q, strict=True):
         mass = np.logaddexp.reduce(np.where(largest_entries(q, tolerance), logs, -np.inf), axis=-1)
-        smallest.append(mass.min(axis=-1))
-    return np.asarray(np.stack(smallest, axis=-1).min(axis=-1))
+        least.append(mass.min(axis=-1))
+    return np.asarray(np.stack(least, axis=-1).min(axis=-1))
 
 
 def constant_c(game: MarkovGame, policy: Policy) -> Array | float:
@@ -251,12 +288,23 @@ def mismatch(game: MarkovGame, policies: Policy, below: Array | None = None) -> 
     lower = game.initial if below is None else check_start(game, below, name="below")
     before = Evaluation(game, tuple(part[:-1] for part in checked))
     following = Evaluation(game, tuple(part[1:] for part in checked)).occupancy(lower)
-    _, responses = best_responses(before)
-    worst = np.zeros(following.shape[:-1])
-    for mdp, actions in zip(before.mdps, responses, strict=True):
-        own = np.eye(mdp.rewards.shape[-1])[actions]
+    optimal, responses = best_responses(before)
+    ratios = []
+    for agent, (mdp, actions) in enumerate(zip(before.mdps, responses, strict=True)):
+        _confirm(mdp, optimal[..., agent, :], actions)
+        own = eye(mdp.rewards.shape[-1], following)[actions]
         visited = discounted_occupancy(state_kernel(mdp, own), game.initial, game.discount)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(visited > 0, visited / following, 0.0)
-        worst = np.maximum(worst, ratio.max(axis=-1))
-    return worst
+        ratios.append(largest(_visits_ratio(visited, following)))
+    return largest(np.stack(np.broadcast_arrays(*ratios), axis=-1))
+
+
+def _ratio(x: Any, y: Any) -> Any:
+    return x / y if isinstance(x, Ball) or x != 0 else x
+
+
+def _visits_ratio(visited: Array, following: Array) -> Array:
+    """Divide occupancies (..., S); a state that is never visited above counts as 0."""
+    if is_exact(visited):
+        return np.asarray(np.frompyfunc(_ratio, 2, 1)(visited, following))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(visited > 0, visited / following, 0.0)

@@ -5,15 +5,26 @@ from typing import Any
 
 import numpy as np
 
-from pmdlib.arithmetic import Array, is_exact, rationals
+from pmdlib.arithmetic import (
+    Array,
+    certainly_negative,
+    is_exact,
+    not_finite,
+    rationals,
+    to_exact,
+    to_float,
+)
 from pmdlib.errors import InvalidPolicyError
 from pmdlib.games.game import MarkovGame, Policy
-from pmdlib.games.tabular import SUM_TOLERANCE, not_finite
+from pmdlib.games.tabular import SUM_TOLERANCE
 
 
 def uniform_policy(game: MarkovGame) -> Policy:
     """Return the policy that plays every action with the same probability: N arrays (S, A_i)."""
-    return tuple(np.full((game.num_states, actions), 1 / actions) for actions in game.num_actions)
+    shapes = [(game.num_states, actions) for actions in game.num_actions]
+    if is_exact(game.initial):
+        return tuple(rationals(np.ones(shape), np.full(shape, shape[1])) for shape in shapes)
+    return tuple(np.full(shape, 1 / shape[1]) for shape in shapes)
 
 
 def random_policy(
@@ -128,6 +139,10 @@ def check_policy(game: MarkovGame, policy: Sequence[Array], *, name: str = "poli
     name : str
         What to call it in errors.
 
+    Returns
+    -------
+    tuple of N arrays (..., S, A_i), in the arithmetic of the game, see `in_arithmetic_of`.
+
     Raises
     ------
     InvalidPolicyError
@@ -153,7 +168,21 @@ def check_policy(game: MarkovGame, policy: Sequence[Array], *, name: str = "poli
                 f"agent 0, {checked[0].shape[:-2]}"
             )
         _check_probabilities(f"{name}[agent={agent}]", part)
-    return checked
+    return tuple(in_arithmetic_of(game, part) for part in checked)
+
+
+def in_arithmetic_of(game: MarkovGame, distributions: Array) -> Array:
+    """Turn distributions (..., A) into the kind of numbers that a game is made of.
+
+    Floats become the rationals that they are, scaled to sum to exactly 1; exact numbers are
+    rounded where the game is in floats.
+    """
+    if is_exact(game.initial) == is_exact(distributions):
+        return distributions
+    if not is_exact(game.initial):
+        return to_float(distributions)
+    exact = to_exact(distributions)
+    return np.asarray(exact / exact.sum(axis=-1, keepdims=True))
 
 
 def _as_array(name: str, part: Any) -> Array:
@@ -175,7 +204,7 @@ def check_start(game: MarkovGame, initial: Array, *, name: str = "initial") -> A
         raise InvalidPolicyError(
             f"{name} has shape {start.shape}, must be (.., S) = (.., {game.num_states})"
         )
-    for requirement, bad in (("finite", not_finite(start)), (">= 0", start < 0)):
+    for requirement, bad in (("finite", not_finite(start)), (">= 0", certainly_negative(start))):
         if bad.any():
             where = tuple(np.argwhere(bad)[0])
             raise InvalidPolicyError(
@@ -183,24 +212,25 @@ def check_start(game: MarkovGame, initial: Array, *, name: str = "initial") -> A
             )
     sums = np.asarray(start.sum(axis=-1))
     tolerance = 0 if is_exact(start) else SUM_TOLERANCE
-    off = np.atleast_1d(abs(sums - 1) > tolerance)
+    off = np.atleast_1d(certainly_negative(tolerance - abs(sums - 1)))
     if off.any():
         raise InvalidPolicyError(
             f"{name} sums to {np.atleast_1d(sums)[off][0]}, must be 1 within {tolerance:g}"
         )
-    return start
+    return in_arithmetic_of(game, start)
 
 
 def _check_probabilities(name: str, part: Array) -> None:
     if not_finite(part).any():
         where = tuple(np.argwhere(not_finite(part))[0])
         raise InvalidPolicyError(f"{_entry(name, where)} is {part[where]}, must be finite")
-    if (part < 0).any():
-        where = tuple(np.argwhere(part < 0)[0])
+    negative = certainly_negative(part)
+    if negative.any():
+        where = tuple(np.argwhere(negative)[0])
         raise InvalidPolicyError(f"{_entry(name, where)} is {part[where]}, must be >= 0")
     sums = part.sum(axis=-1)
     tolerance = 0 if is_exact(part) else SUM_TOLERANCE
-    off = abs(sums - 1) > tolerance
+    off = certainly_negative(tolerance - abs(sums - 1))
     if off.any():
         where = tuple(np.argwhere(off)[0])
         raise InvalidPolicyError(

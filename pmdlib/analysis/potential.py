@@ -1,52 +1,50 @@
-"""Is it a Markov potential game? Exact 4-cycles refute, or support with probability one.
+"""Is it a Markov potential game? An exact open cycle refutes; a stage potential explains.
 
 A value potential exists exactly if the value changes of the two moving agents sum to zero around
-every cycle (π_i, π_j) -> (π_i', π_j) -> (π_i', π_j') -> (π_i, π_j') -> back, in every state. Values
-are rational in the policy, so a random rational cycle misses a game that is not one with
-probability zero (over continuous draws), and a cycle that does not close proves that it is not one.
+every cycle (π_i, π_j) -> (π_i', π_j) -> (π_i', π_j') -> (π_i, π_j') -> back, in every state and whatever
+the others do. A value potential is always the discounted sum of a stage potential, and that has a
+closed form (`pmdlib.analysis.stage_potential`). So the question has three kinds of answer:
+
+- **no**, proved: an open cycle, in exact rational arithmetic (`Cycle`);
+- **yes**, proved: the stage potential, with a certificate that covers all policies;
+- **yes**, supported: cycles through random rational policies close exactly. A cycle sum is a
+  rational function of the policies, so a game that is no potential game passes only if the draw
+  hits a zero of a polynomial, and the probability of that is bounded (Schwartz and Zippel).
 """
 
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 
-from pmdlib.analysis.policies import random_rational_policy, replace
+from pmdlib.analysis.cycles import (
+    Cycle,
+    between,
+    cycle_sum,
+    exact_cycle,
+    random_pure_policy,
+    widest_cycle,
+)
+from pmdlib.analysis.policies import random_policy, random_rational_policy, replace
+from pmdlib.analysis.stage_potential import excess_game, is_certainly_potential, stage_potential
 from pmdlib.analysis.values import Evaluation
-from pmdlib.arithmetic import Array
+from pmdlib.arithmetic import Array, to_float
 from pmdlib.errors import NotPotentialError, PmdError
 from pmdlib.games.game import Policy
 from pmdlib.games.tabular import TabularGame
 
-#: A cycle sum below this share of the value range is put down to the rounding of the game's own
+__all__ = ["DATA_ROUNDING", "Cycle", "PotentialTest", "cycle_sum", "is_markov_potential_game"]
+
+#: A sum below this share of the value range is put down to the rounding of the game's own
 #: floating-point entries (a kernel row of thirds, a shaped reward), not to the game.
 DATA_ROUNDING = 1e-10
 
-#: Cycles in all for games of more than four agents, whose large tensors are what costs.
-CYCLE_BUDGET = 40
+#: Above this share a cycle in floating point is worth a search; rounding is a million times less.
+_VISIBLY_OPEN = 1e-9
 
-
-@dataclass(frozen=True)
-class Cycle:
-    """Four policies around which value changes do not cancel: a witness against a potential.
-
-    Attributes
-    ----------
-    agents : (i, j)
-        The two agents that move, in turn.
-    start : tuple of N arrays (S, A_i) of exact rationals
-    moved : (array, array)
-        What agents i and j move to.
-    state : int
-        Start state at which the cycle is open the widest.
-    total : exact rational
-        Sum of the four value changes there; zero in a Markov potential game.
-    """
-
-    agents: tuple[int, int]
-    start: Policy
-    moved: tuple[Array, Array]
-    state: int
-    total: object
+#: Random policies have weights 1..WEIGHTS. The more weights, the less likely is a false "yes".
+WEIGHTS = 2**20
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,20 @@ class PotentialTest:
     exact : bool
         Whether every cycle sum was exactly zero.
     cycles : int
-        Number of cycles tried, in exact arithmetic; the first open one ends the test.
+        Number of cycles walked in exact arithmetic.
     witness : Cycle or None
-        The first open cycle, if the verdict is False.
+        An open cycle, if the verdict is False.
+    potential : ndarray (S, A_1, .., A_N) of exact rationals, or None
+        The stage potential, if the verdict is True; 0 where all play action 0. See
+        `pmdlib.analysis.stage_potential.smallest_range` for one with the smallest φmax.
+    proved : bool
+        Whether the verdict is proved for all policies: by the witness, or by the certificate
+        `is_certainly_potential`. Otherwise it is supported.
+    stated : bool or None
+        Whether the potential that the game states is right; None if it states none.
+    chance : float
+        Bound on the probability, over the draw of policies, that a game which is no Markov
+        potential game passes; 0 if the verdict is proved.
     """
 
     verdict: bool
@@ -74,48 +83,27 @@ class PotentialTest:
     exact: bool
     cycles: int
     witness: Cycle | None
+    potential: Array | None
+    proved: bool
+    stated: bool | None
+    chance: float
 
     def __bool__(self) -> bool:
         """Return the verdict."""
         return self.verdict
 
 
-def cycle_sum(
-    game: TabularGame, cycle_start: Policy, agents: tuple[int, int], moved: tuple[Array, Array]
-) -> tuple[Array, Array]:
-    """Sum the value changes around one 4-cycle, from every start state.
-
-    Parameters
-    ----------
-    game : TabularGame
-        Over any arithmetic; exact tensors and policies give an exact answer.
-    cycle_start : tuple of N arrays (S, A_i)
-    agents : (i, j), different
-    moved : what agents i and j move to, (S, A_i) and (S, A_j)
-
-    Returns
-    -------
-    total : ndarray (S,)
-        V_i(1) - V_i(0) + V_j(2) - V_j(1) + V_i(3) - V_i(2) + V_j(0) - V_j(3).
-    corners : ndarray (4, N, S)
-        All values at the four corners.
-    """
-    i, j = agents
-    first = replace(cycle_start, i, moved[0])
-    both = replace(first, j, moved[1])
-    last = replace(cycle_start, j, moved[1])
-    corners = np.stack(
-        [Evaluation(game, policy).values for policy in (cycle_start, first, both, last)]
-    )
-    at_i, at_j = corners[:, i], corners[:, j]
-    total = at_i[1] - at_i[0] + at_j[2] - at_j[1] + at_i[3] - at_i[2] + at_j[0] - at_j[3]
-    return total, corners
-
-
 def is_markov_potential_game(
-    game: TabularGame, rng: np.random.Generator, *, cycles: int = 8
+    game: TabularGame, rng: np.random.Generator, *, cycles: int = 2
 ) -> PotentialTest:
     """Test whether a game is a Markov potential game, in exact rational arithmetic.
+
+    First each pair of agents walks one random cycle in floating point; where that stays open, a
+    witness of pure policies is sought (`widest_cycle`) and evaluated exactly. If there is none,
+    all agents walk a cycle of 2N random rational moves: 1, 2, .., N move in turn, then 1, 2, .., N
+    move back. **That closes for all policies exactly if all 4-cycles of two agents do**: a
+    potential closes it, and the cycle of a pair is the special case in which the others "move" to
+    where they are. So one draw tests all pairs.
 
     Parameters
     ----------
@@ -123,40 +111,106 @@ def is_markov_potential_game(
         Floats are taken as the rationals that they are.
     rng : numpy.random.Generator
     cycles : int >= 1
-        Number of random 4-cycles for each pair of agents, with policies that differ from state to
-        state; with more than four agents fewer for each pair, `CYCLE_BUDGET` in all or one each.
+        Number of random 2N-cycles, with policies that differ from state to state.
 
     Returns
     -------
     PotentialTest
 
+    Raises
+    ------
+    NotPotentialError
+        If the game is not given by its tensors.
+
     References
     ----------
-    Derived: the cycle condition of Monderer and Shapley for the game of Markov policies.
+    Derived: the cycle condition of Monderer and Shapley (1996) for the game of Markov policies.
     """
     if not isinstance(game, TabularGame):
         raise NotPotentialError(f"the exact test needs a TabularGame, not {type(game).__name__}")
     if cycles < 1:
         raise PmdError(f"cycles is {cycles}, must be at least 1")
+    witness = _readable_witness(game, rng)
+    if witness is not None:
+        return _refuted(game, witness, 1)
     exact = game.exact()
-    pairs = [(i, j) for i in range(game.num_agents) for j in range(i)]
-    if game.num_agents > 4:  # every pair still moves: one pair alone may spoil a potential
-        cycles = min(cycles, max(1, CYCLE_BUDGET // len(pairs)))
-    worst, all_zero, tried = 0.0, True, 0
-    for agents in pairs:
-        for _ in range(cycles):
-            start = random_rational_policy(exact, rng)
-            target = random_rational_policy(exact, rng)
-            moved = (target[agents[0]], target[agents[1]])
-            total, corners = cycle_sum(exact, start, agents, moved)
-            tried += 1
-            all_zero = all_zero and not any(total != 0)
-            own = corners[:, list(agents)]
-            spread = float(own.max() - own.min())
-            state = int(np.argmax(abs(total)))
-            share = abs(float(total[state])) / spread if spread else 0.0
-            if share > DATA_ROUNDING:
-                witness = Cycle(agents, start, moved, state, total[state])
-                return PotentialTest(False, share, False, tried, witness)
-            worst = max(worst, share)
-    return PotentialTest(True, worst, all_zero, tried, None)
+    worst, all_zero = 0.0, True
+    tried = cycles if game.num_agents > 1 else 0  # one agent alone moves there and back
+    for number in range(tried):
+        start, target = (random_rational_policy(exact, rng, largest=WEIGHTS) for _ in range(2))
+        total, spread = _grand_cycle(exact, start, target)
+        share = _share(total, spread)
+        if share > DATA_ROUNDING:
+            return _refuted(game, _pair_in(exact, start, target), number + 1)
+        worst, all_zero = max(worst, share), all_zero and not any(total != 0)
+    potential = stage_potential(exact)
+    proved = is_certainly_potential(exact, potential)
+    stated = None
+    if game.has_potential:
+        stated = is_certainly_potential(exact, exact.potential) or _is_potential_at(
+            exact, exact.potential, random_rational_policy(exact, rng, largest=WEIGHTS)
+        )
+    # A value is a quotient of polynomials of degree NS in the weights, and 2N policies are visited.
+    degree = 2 * game.num_agents**2 * game.num_states
+    chance = 0.0 if proved or not tried else min(1.0, degree / WEIGHTS) ** cycles
+    return PotentialTest(True, worst, all_zero, tried, None, potential, proved, stated, chance)
+
+
+def _refuted(game: TabularGame, witness: Cycle, tried: int) -> PotentialTest:
+    stated = False if game.has_potential else None
+    return PotentialTest(
+        False, witness.relative, False, tried, witness, None, True, stated, 0.0
+    )
+
+
+def _readable_witness(game: TabularGame, rng: np.random.Generator) -> Cycle | None:
+    """Search, pair by pair, for an open cycle of pure policies and even mixes."""
+    for agents in combinations(range(game.num_agents), 2):
+        pair = between(game, agents, random_pure_policy(game, rng))
+        total, corners = cycle_sum(
+            pair, random_policy(pair, rng), (0, 1), random_policy(pair, rng)
+        )
+        if _share(total, np.ptp(corners)) > _VISIBLY_OPEN:
+            witness = widest_cycle(game, agents, rng, restarts=2)
+            if witness.relative > DATA_ROUNDING:
+                return witness
+    return None
+
+
+def _pair_in(exact: TabularGame, start: Policy, target: Policy) -> Cycle:
+    """Return the widest of the 4-cycles into which an open cycle of all agents falls.
+
+    There and back, the agents move in the orders 1..N and N..1. Exchanging neighbours turns one
+    order into the other; exchanging i < j is a 4-cycle of the two, when those between them have
+    moved and the rest have not. The N (N-1) / 2 sums add up to the sum of the long cycle.
+    """
+    found = []
+    for i, j in combinations(range(exact.num_agents), 2):
+        policy = (*start[: i + 1], *target[i + 1 : j], *start[j:])
+        found.append(exact_cycle(exact, policy, (i, j), (target[i], target[j])))
+    return max(found, key=lambda cycle: abs(cycle.total))
+
+
+def _grand_cycle(game: TabularGame, start: Policy, target: Policy) -> tuple[Array, Any]:
+    """Sum the value changes of all agents as they move to their targets, and back, in turn."""
+    policy, total, seen = start, np.zeros(game.num_states, dtype=int), []
+    before = Evaluation(game, policy).values
+    for goal in (target, start):
+        for agent in range(game.num_agents):
+            policy = replace(policy, agent, goal[agent])
+            after = Evaluation(game, policy).values
+            total = total + after[agent] - before[agent]
+            seen.append(after)
+            before = after
+    return np.asarray(total), np.max(np.stack(seen)) - np.min(np.stack(seen))
+
+
+def _share(total: Array, spread: Any) -> float:
+    return float(to_float(abs(total).max()) / to_float(spread)) if spread else 0.0
+
+
+def _is_potential_at(exact: TabularGame, potential: Array, policy: Policy) -> bool:
+    """Whether own actions do not matter to r_i - φ at one random policy, up to `DATA_ROUNDING`."""
+    excess = Evaluation(excess_game(exact, potential), policy).advantages
+    allowed = DATA_ROUNDING * to_float(abs(Evaluation(exact, policy).values)).max()
+    return all(bool((to_float(abs(own)) <= allowed).all()) for own in excess)

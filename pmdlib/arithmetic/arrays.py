@@ -30,22 +30,25 @@ Array = NDArray[Any]
 UNIT_ROUNDOFF = float(np.finfo(np.float64).eps) / 2
 
 
-def is_exact(array: Array) -> bool:
+def is_exact(array: Any) -> bool:
     """Say whether the entries are Python objects (no rounding) rather than machine numbers."""
-    return array.dtype == object
+    dtype = getattr(array, "dtype", None)
+    if dtype is None:  # a number by itself
+        return not isinstance(array, int | float | complex)
+    return bool(dtype.kind == "O")
 
 
 def unit_roundoff(like: Any) -> float:
     """Relative error of one operation in the arithmetic of ``like``: 0 unless it rounds."""
-    return 0 if np.asarray(like).dtype == object else UNIT_ROUNDOFF
+    return 0 if is_exact(like) else UNIT_ROUNDOFF
 
 
-def _each(function: Callable[[Any], Any], array: Any) -> Array:
-    """Apply a function to every entry of an object array (or to one object)."""
+def _each(function: Callable[[Any], Any], array: Any) -> Any:
+    """Apply a function to every entry of an object array, or to one object."""
     source = np.asarray(array, dtype=object)
     result = np.empty(source.shape, dtype=object)
     result.reshape(-1)[:] = [function(entry) for entry in source.flat]
-    return result
+    return result[()]
 
 
 # From one arithmetic to another
@@ -90,7 +93,7 @@ def to_float(array: Any) -> Array:
     source = np.asarray(array)
     if not is_exact(source):
         return source
-    return np.asarray([_float(entry) for entry in source.flat]).reshape(source.shape)
+    return np.asarray([_float(entry) for entry in source.flat]).reshape(source.shape)[()]
 
 
 def _float(entry: Any) -> float:
@@ -145,7 +148,7 @@ def _is_negative(entry: Any) -> bool:
 
 def exp(array: Array) -> Array:
     """e^x; exactly 1 at an exact 0."""
-    return _each(_exp, array) if is_exact(np.asarray(array)) else np.exp(array)
+    return _each(_exp, array) if is_exact(array) else np.exp(array)
 
 
 def _exp(x: Any) -> Any:
@@ -158,7 +161,7 @@ def _exp(x: Any) -> Any:
 
 def log(array: Array) -> Array:
     """Natural logarithm; exactly 0 at an exact 1, -infinity at 0 without a warning."""
-    if is_exact(np.asarray(array)):
+    if is_exact(array):
         return _each(_log, array)
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(array))
@@ -177,9 +180,9 @@ def sqrt(value: Any, like: Any = None) -> Any:
 
     Exact for squares of rationals, else enclosed in a ball.
     """
-    if np.asarray(value if like is None else like).dtype != object:
+    if not is_exact(value if like is None else like):
         return np.sqrt(value)
-    return _sqrt(value) if np.ndim(value) == 0 else _each(_sqrt, value)
+    return _each(_sqrt, value)
 
 
 def _sqrt(x: Any) -> Any:
@@ -188,18 +191,42 @@ def _sqrt(x: Any) -> Any:
     if isinstance(x, Ball):
         return x.sqrt()
     exact = fmpq(int(x)) if isinstance(x, int | np.integer) else x
-    roots = [part.isqrt() for part in (exact.numerator, exact.denominator)]
-    if all(root * root == part for root, part in zip(roots, (exact.numerator, exact.denominator))):
-        return fmpq(*roots)
-    return Ball(exact).sqrt()
+    top, bottom = exact.numerator.isqrt(), exact.denominator.isqrt()
+    root = fmpq(top, bottom)
+    return root if root * root == exact else Ball(exact).sqrt()
 
 
-def log_sum_exp(array: Array) -> Array:
-    """Σ e^x in the log domain over the last axis, kept: (..., A) -> (..., 1)."""
-    if is_exact(array):  # nothing can overflow
-        return log(exp(array).sum(axis=-1, keepdims=True))
-    peak = array.max(axis=-1, keepdims=True)
-    return np.asarray(peak + np.log(np.exp(array - peak).sum(axis=-1, keepdims=True)))
+def log_normalise(logs: Array) -> Array:
+    """Shift logarithms (..., A) so that their exponentials sum to one."""
+    if is_exact(logs):  # nothing can overflow
+        return np.asarray(logs - log(exp(logs).sum(axis=-1, keepdims=True)))
+    logs = logs - logs.max(axis=-1, keepdims=True)
+    return np.asarray(logs - np.log(np.exp(logs).sum(axis=-1, keepdims=True)))
+
+
+def tilt(weights: Array, exponents: Array) -> Array:
+    """Σ-normalise weights·e^exponents over the last axis, (..., A); zero weights stay zero.
+
+    Rational weights come back as they are if the exponents are equal wherever they are positive.
+    """
+    if is_exact(weights) or is_exact(exponents):
+        exponents = _shift_rationals(weights, np.asarray(exponents, dtype=object))
+        tilted = weights * exp(exponents)
+    else:
+        used = np.where(weights > 0, exponents, -np.inf)
+        tilted = weights * np.exp(used - used.max(axis=-1, keepdims=True))
+    return np.asarray(tilted / tilted.sum(axis=-1, keepdims=True))
+
+
+def _shift_rationals(weights: Array, exponents: Array) -> Array:
+    """Subtract the exponent of the first weight that is not zero, row by row, if it is rational."""
+    weights, exponents = np.broadcast_arrays(weights, exponents)
+    shifted = exponents.copy()
+    for row in np.ndindex(*exponents.shape[:-1]):
+        first = next((e for w, e in zip(weights[row], exponents[row], strict=True) if w != 0), 0)
+        if isinstance(first, fmpq | int):
+            shifted[row] = exponents[row] - first
+    return shifted
 
 
 # Order
@@ -221,7 +248,7 @@ def smallest(array: Array, axis: int | tuple[int, ...] = -1, *, keepdims: bool =
 
 def maximum(left: Array, right: Any) -> Array:
     """Elementwise maximum; balls enclose it."""
-    if not is_exact(np.asarray(left)):
+    if not (is_exact(left) or is_exact(right)):
         return np.maximum(left, right)
     return np.asarray(np.frompyfunc(_larger, 2, 1)(left, right), dtype=object)
 
@@ -231,7 +258,9 @@ def _larger(x: Any, y: Any) -> Any:
         return x.maximum(y)
     if isinstance(y, Ball):
         return y.maximum(x)
-    return y if y > x else x
+    if isinstance(x, sympy.Basic) or isinstance(y, sympy.Basic):
+        return sympy.Max(x, y)
+    return max(x, y)
 
 
 def _smaller(x: Any, y: Any) -> Any:
@@ -239,7 +268,9 @@ def _smaller(x: Any, y: Any) -> Any:
         return x.minimum(y)
     if isinstance(y, Ball):
         return y.minimum(x)
-    return y if y < x else x
+    if isinstance(x, sympy.Basic) or isinstance(y, sympy.Basic):
+        return sympy.Min(x, y)
+    return min(x, y)
 
 
 def _reduce(
@@ -254,7 +285,58 @@ def _reduce(
     result = np.empty(rows.shape[:-1], dtype=object)
     for index in np.ndindex(*result.shape):
         result[index] = reduce(pick, rows[index])
-    return np.expand_dims(result, tuple(axes)) if keepdims else result
+    return np.expand_dims(result, tuple(axes)) if keepdims else result[()]
+
+
+def argmax(array: Array) -> Array:
+    """Index of a largest entry of the last axis; of balls, of the one with the largest lower end.
+
+    For balls that is a choice and no decision: what follows from it must not rely on its being
+    the largest.
+    """
+    if _has_balls(array):
+        array = _each(lambda x: Ball(x).lower, array)
+    return np.asarray(array.argmax(axis=-1))
+
+
+def largest_entries(table: Array, tolerance: float) -> Array:
+    """Say which entries of a table (..., A) are largest, ties included: (..., A) of bool.
+
+    Parameters
+    ----------
+    table : ndarray (..., A)
+    tolerance : float
+        How far below the largest a tied entry may be; exact entries tie only if they are equal.
+
+    Raises
+    ------
+    UndecidedError
+        If balls overlap, so that it is not certain which is largest.
+    """
+    if not is_exact(table):
+        return np.asarray(table >= table.max(axis=-1, keepdims=True) - tolerance)
+    differences = table[..., :, None] - table[..., None, :]
+    beaten = certainly_negative(differences).any(axis=-1)
+    open_pairs = ~beaten[..., :, None] & ~np.eye(table.shape[-1], dtype=bool)
+    for index in np.argwhere(open_pairs):
+        if not differences[tuple(index)] >= 0:  # raises if it cannot be decided
+            beaten[tuple(index[:-1])] = True
+    return ~beaten
+
+
+def union(left: Array, right: Array) -> Array:
+    """Enclose two numbers, entry by entry; equal rationals stay as they are."""
+    return np.asarray(np.frompyfunc(_union, 2, 1)(left, right), dtype=object)
+
+
+def _union(x: Any, y: Any) -> Any:
+    if isinstance(x, Ball) or isinstance(y, Ball):
+        return Ball(x).union(y)
+    return x if x == y else Ball(x).union(y)
+
+
+def _has_balls(array: Array) -> bool:
+    return is_exact(array) and any(isinstance(entry, Ball) for entry in array.flat)
 
 
 def sort(array: Array) -> Array:
@@ -263,7 +345,7 @@ def sort(array: Array) -> Array:
     Of balls, the k-th place encloses the k-th smallest number: it lies between the k-th smallest
     lower end and the k-th smallest upper end.
     """
-    if not is_exact(array) or not any(isinstance(entry, Ball) for entry in array.flat):
+    if not _has_balls(array):
         return np.sort(array, axis=-1)
     lower = np.sort(_each(lambda x: Ball(x).lower, array), axis=-1)
     upper = np.sort(_each(lambda x: Ball(x).upper, array), axis=-1)
@@ -362,7 +444,7 @@ _COMPLEX_STEP = 1e-30
 
 
 def infinitesimal(like: Array) -> Any:
-    """A displacement h whose square vanishes: a dual number for exact entries, else 1e-30 i."""
+    """Return h with h² = 0: a dual number for exact entries, a complex step for floats."""
     return Dual(fmpq(0), fmpq(1)) if is_exact(like) else _COMPLEX_STEP * 1j
 
 

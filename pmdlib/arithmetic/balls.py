@@ -16,7 +16,7 @@ from flint import arb, ctx, fmpq, fmpz
 from pmdlib.errors import PmdError
 
 #: Bits with which a certified computation starts, and at which it gives up.
-FIRST_BITS, LAST_BITS = 64, 2048
+FIRST_BITS, LAST_BITS = 128, 1024
 
 
 class UndecidedError(PmdError):

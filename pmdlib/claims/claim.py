@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pmdlib.analysis.values import Evaluation
-from pmdlib.arithmetic import UNIT_ROUNDOFF, Array
+from pmdlib.arithmetic import UNIT_ROUNDOFF, Array, is_exact, rationals, to_exact
+from pmdlib.claims.lemmas import Lemma
 from pmdlib.games.game import MarkovGame, Policy
 
 Tag = Literal["paper", "derived", "beyond"]
@@ -21,8 +22,11 @@ def value_rounding(game: MarkovGame) -> float:
 
     A value solves a system with condition number at most (1+γ)/(1-γ) and right-hand sides of size
     max|r|; sums run over S states and the agents' averages. 64 covers the constants of those sums
-    and of Gaussian elimination for the sizes used here; it is not tuned to what passes.
+    and of Gaussian elimination for the sizes used here; it is not tuned to what passes. Exact games
+    have no rounding: 0.
     """
+    if is_exact(game.initial):
+        return 0
     size = game.num_states + sum(game.num_actions)
     scale = game.reward_bound
     if game.has_potential:
@@ -42,10 +46,11 @@ class Instance:
     source : str
         Where it came from, enough to make it again.
     extra : mapping
-        What else the sides need: a target policy, an agent, a step, a run.
+        What else the sides need: a target policy, an agent, a step, a run. Lists and arrays of more
+        than two axes have one entry for each policy; arrays of two axes are policies (S, A_i).
     """
 
-    game: MarkovGame
+    game: Any
     policy: Policy
     source: str
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -53,6 +58,19 @@ class Instance:
     def with_extra(self, **more: Any) -> "Instance":
         """Return the same instance with more in ``extra``."""
         return replace(self, extra={**self.extra, **more})
+
+    def exact(self, which: int) -> "Instance":
+        """Return one of the policies as an instance over rationals with short denominators.
+
+        The game is the one that its floats are, exactly; probabilities are rounded to multiples of
+        2^-`SHORT_BITS` (positive ones stay positive) and scaled to sum to one.
+        """
+        return Instance(
+            self.game if is_exact(self.game.initial) else self.game.exact(),
+            tuple(_short(own[[which]]) for own in self.policy),
+            f"{self.source}, policy {which}",
+            {name: _exactly(value, which) for name, value in self.extra.items()},
+        )
 
     @property
     def count(self) -> int:
@@ -63,6 +81,30 @@ class Instance:
     def evaluation(self) -> Evaluation:
         """Evaluation of the whole batch of policies."""
         return Evaluation(self.game, self.policy)
+
+
+#: Bits of the probabilities of exact instances: enough to come close to the vertices, few enough
+#: that rationals stay short through a step and two linear solves.
+SHORT_BITS = 12
+
+
+def _short(policy: Array) -> Array:
+    if is_exact(policy):
+        return policy
+    weights = np.maximum(np.round(policy * 2**SHORT_BITS), policy > 0).astype(int)
+    return rationals(weights, np.broadcast_to(weights.sum(-1, keepdims=True), weights.shape))
+
+
+def _exactly(value: Any, which: int) -> Any:
+    """Convert what an instance carries besides its policy."""
+    if isinstance(value, tuple):
+        return tuple(_exactly(part, which) for part in value)
+    if isinstance(value, list):
+        return [value[which]]
+    if isinstance(value, np.ndarray):
+        own = value if value.ndim == 2 else value[[which]]
+        return _short(own) if own.dtype.kind == "f" else own
+    return to_exact(np.float32(value)) if isinstance(value, float) else value
 
 
 #: A ratio of two sides is reported if the smaller is this many tolerances: six digits are right.
@@ -95,7 +137,7 @@ class Comparison:
 
     @property
     def violation(self) -> Array:
-        """By how much the relation fails, (B, ...); not positive where it holds exactly."""
+        """By how much the relation fails in floats, (B, ...); not positive where it holds."""
         left, right = np.asarray(self.left), np.asarray(self.right)
         with np.errstate(invalid="ignore"):
             if self.relation == "==":
@@ -133,6 +175,30 @@ class Hypothesis:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """How large random games may be, and how long runs.
+
+    Attributes
+    ----------
+    agents, states, actions, joint_actions : int
+        Upper limits; actions are those of one agent.
+    iterations : int
+        Upper limit on the updates of a run.
+    """
+
+    agents: int
+    states: int
+    actions: int
+    joint_actions: int
+    iterations: int
+
+
+#: Games for floats, and smaller ones for exact numbers and balls.
+LARGE = Sizes(agents=6, states=6, actions=5, joint_actions=1500, iterations=60)
+SMALL = Sizes(agents=5, states=4, actions=4, joint_actions=120, iterations=8)
+
+
+@dataclass(frozen=True)
 class Control:
     """A false variant of a claim, with an instance that must refute it.
 
@@ -142,7 +208,7 @@ class Control:
     description : str
         What was mutated or dropped, and on which instance.
     compare : callable () -> Comparison
-        The false relation on that instance.
+        The false relation on that instance, in exact numbers: it must fail for certain.
     """
 
     name: str
@@ -150,15 +216,22 @@ class Control:
     compare: Callable[[], Comparison]
 
 
-#: A control counts as refuted only if it fails by this many tolerances.
-REFUTATION_FACTOR = 1000.0
-
-
 @dataclass(frozen=True)
 class ControlResult:
-    """What became of a control: the side that was measured, and the one that was claimed."""
+    """What became of a control: the side that was measured, and the one that was claimed.
+
+    Attributes
+    ----------
+    refuted : bool
+        Whether the false relation fails for certain.
+    how : str
+        "exact", in rationals, or "certified at P bits", in balls; why not, if not refuted.
+    value, claimed : float
+        The two sides where they are the furthest apart, rounded.
+    """
 
     refuted: bool
+    how: str
     value: float
     claimed: float
     relation: Relation
@@ -181,12 +254,18 @@ class Claim:
     notebook : str
         The notebook that shows it.
     hypotheses : tuple of Hypothesis
-    instances : callable (rng, count) -> iterator of Instance
-        Endless, or at least ``count`` policies long.
+    instances : callable (rng, sizes) -> iterator of Instance
+        Endless; `Sizes` says how large games and how long runs may be.
     compare : callable (Instance) -> iterator of Comparison
     controls : tuple of Control
     sizes : mapping
         Number of instances for each profile.
+    symbolic : callable () -> iterator of Instance
+        Generic games whose entries are symbols, for identities that hold for all games of a shape.
+    lemmas : tuple of Lemma
+        Scalar facts that the proof rests on.
+    attacked : bool
+        Whether the adversary looks for counterexamples, and keeps the worst instance it finds.
     """
 
     name: str
@@ -195,10 +274,13 @@ class Claim:
     statement: str
     notebook: str
     hypotheses: tuple[Hypothesis, ...]
-    instances: Callable[[np.random.Generator], Iterator[Instance]]
+    instances: Callable[[np.random.Generator, Sizes], Iterator[Instance]]
     compare: Callable[[Instance], Iterator[Comparison]]
     controls: tuple[Control, ...]
     sizes: Mapping[str, int]
+    symbolic: Callable[[], Iterator[Instance]] | None = None
+    lemmas: tuple[Lemma, ...] = ()
+    attacked: bool = False
 
 
 @dataclass(frozen=True)

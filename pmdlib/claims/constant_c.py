@@ -4,35 +4,57 @@ from collections.abc import Iterator
 from functools import lru_cache, partial
 
 import numpy as np
+from flint import fmpq
 from scipy.optimize import brentq
 
-from pmdlib.analysis.equilibrium import argmax_mass, largest_entries, tie_tolerance
+from pmdlib.analysis.equilibrium import argmax_mass, tie_tolerance
+from pmdlib.analysis.policies import uniform_policy
 from pmdlib.analysis.values import Evaluation, expectation
-from pmdlib.arithmetic import UNIT_ROUNDOFF, Array
-from pmdlib.claims.claim import Claim, Comparison, Control, Hypothesis, Instance, value_rounding
+from pmdlib.arithmetic import (
+    Array,
+    is_exact,
+    largest,
+    largest_entries,
+    log,
+    smallest,
+    unit_roundoff,
+)
+from pmdlib.claims.claim import (
+    Claim,
+    Comparison,
+    Control,
+    Hypothesis,
+    Instance,
+    Sizes,
+    value_rounding,
+)
 from pmdlib.claims.instances import (
     FULL_SUPPORT,
     IS_POTENTIAL,
     POSITIVE,
+    exact_policy,
     runs,
 )
 from pmdlib.claims.one_step import MANY, with_step
 from pmdlib.games import catalogue
+from pmdlib.games.game import Policy
+from pmdlib.games.tabular import TabularGame
 from pmdlib.learning.mirror_maps import KL
 from pmdlib.learning.pmd import Trace, run_pmd
 
 
 def _best_advantage(instance: Instance) -> Array:
     """Largest averaged advantage over agents, states and actions, (B,)."""
-    best = [part.max(axis=(-1, -2)) for part in instance.evaluation.advantages]
-    return np.asarray(np.max(best, axis=0))
+    best = [largest(part, (-1, -2)) for part in instance.evaluation.advantages]
+    return largest(np.stack(best), 0)
 
 
 def _progress_sides(instance: Instance) -> Iterator[Comparison]:
     game, evaluation = instance.game, instance.evaluation
     # Where no agent can improve, the claim says nothing, and no step is scaled by rounding.
-    idle = max(tie_tolerance(game), np.finfo(float).tiny)
-    best = np.maximum(_best_advantage(instance), idle)
+    best = _best_advantage(instance)
+    if not is_exact(best):
+        best = np.maximum(best, max(tie_tolerance(game), np.finfo(float).tiny))
     step = (instance.extra["units"] / best)[:, None]
     tie = tie_tolerance(game)
     for own, q, advantage in zip(
@@ -43,36 +65,36 @@ def _progress_sides(instance: Instance) -> Iterator[Comparison]:
         # Errors of the advantages enter both sides once as they are and once through ηA <= 1.
         yield Comparison(
             expectation(moved, advantage),
-            mass * step * advantage.max(axis=-1) ** 2,
+            mass * step * largest(advantage) ** 2,
             4 * value_rounding(game) * (1 + step * game.reward_bound / (1 - game.discount)),
             ">=",
         )
 
 
-def _progress(own: Array, advantage: Array, step: float, claimed: float) -> Comparison:
-    """Ratio of <A, D> to ``claimed``, for one agent in one state; claimed at least 1."""
+def _progress(rare: fmpq, step: fmpq, claimed: fmpq) -> Comparison:
+    """Ratio of <A, D> to ``claimed``; the best action has mass 1 - rare, the other advantage -1."""
+    own = np.array([1 - rare, rare])
+    advantage = np.array([rare, rare - 1])
     moved = KL().update(own, step * advantage) - own
-    ratio = (moved * advantage).sum() / claimed
-    return Comparison(np.array([ratio]), np.ones(1), 1e3 * UNIT_ROUNDOFF, ">=")
+    return Comparison((moved * advantage).sum() / claimed, 1, 0, ">=")
 
 
 def _beyond_one() -> Comparison:
     """ηA* = 1.5, nearly all mass on the best action: the ratio tends to 1/(ηA*) = 2/3."""
-    rare = 1e-6
-    own, advantage = np.array([1 - rare, rare]), np.array([rare, rare - 1])
-    step = 1.5 / rare
-    return _progress(own, advantage, step, (1 - rare) * step * rare**2)
+    rare = fmpq(1, 10**6)
+    step = fmpq(3, 2) / rare
+    return _progress(rare, step, (1 - rare) * step * rare**2)
 
 
 def _largest_magnitude() -> Comparison:
     """Max |A|² in place of (max A)²: a hopeless action that is hardly played dominates."""
-    own, advantage = np.array([0.999, 0.001]), np.array([0.001, -0.999])
-    return _progress(own, advantage, 1.0, 0.999 * 0.999**2)
+    rare = fmpq(1, 1000)
+    return _progress(rare, fmpq(1), (1 - rare) * (1 - rare) ** 2)
 
 
-def _runs_with_step(rng: np.random.Generator) -> Iterator[Instance]:
+def _runs_with_step(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
     """Yield runs with steps from far below to above those of the regret theorems: any will do."""
-    for instance in runs(rng):
+    for instance in runs(rng, sizes):
         game = instance.game
         step = 10 ** rng.uniform(-1, 0.5) * (1 - game.discount) / max(game.reward_bound, 1e-9)
         yield instance.with_extra(step=step)
@@ -84,27 +106,30 @@ def _c_sides(instance: Instance) -> Iterator[Comparison]:
         game, "kl", step, instance.extra["iterations"], instance.policy, record_policies=True
     )
     evaluation = Evaluation(game, tuple(own[:-1] for own in trace.policies))
-    rises, expected, logs_size = [], [], 1.0
+    rises, expected, logs_size = [], [], 1
     for own, q, advantage in zip(
         trace.policies, evaluation.averaged_q, evaluation.advantages, strict=True
     ):
         best = q.argmax(axis=-1)[..., None]
-        logs = np.log(own)
-        logs_size = max(logs_size, float(abs(logs).max()))
+        logs = log(own)
+        if not is_exact(logs):
+            logs_size = max(logs_size, float(abs(logs).max()))
         rises.append(np.take_along_axis(np.diff(logs, axis=0), best, axis=-1)[..., 0])
         gain = np.take_along_axis(advantage, best, axis=-1)[..., 0]
         expected.append(step * gain - KL().divergence(own[:-1], own[1:]))
     rise = np.moveaxis(np.concatenate(rises, axis=-1), 0, 1)
     predicted = np.moveaxis(np.concatenate(expected, axis=-1), 0, 1)
     q_scale = game.reward_bound / (1 - game.discount)
-    tolerance = 64 * UNIT_ROUNDOFF * (logs_size + step * q_scale) + step * value_rounding(game)
+    tolerance = 64 * unit_roundoff(rise) * (logs_size + step * q_scale) + step * value_rounding(
+        game
+    )
     yield Comparison(rise, predicted, tolerance, "==", "rise of the best action's log-probability")
-    yield Comparison(rise, np.zeros(1), tolerance, ">=", "it never falls")
+    yield Comparison(rise, 0, tolerance, ">=", "it never falls")
     if trace.iterations > 1:
-        falls = np.where(_argmax_changes(evaluation), 0.0, np.diff(trace.c, axis=0))
+        falls = np.where(_argmax_changes(evaluation), 0, np.diff(trace.c, axis=0))
         yield Comparison(
             falls.T,
-            np.zeros(1),
+            0,
             tolerance,
             ">=",
             "c falls only where a set of best actions changes",
@@ -157,28 +182,37 @@ def slow_switch_flow(
     return float(-np.logaddexp(0, -root))
 
 
+def _enclosed_c(game: TabularGame, start: Policy, iterations: int) -> Array:
+    """Enclose c along the first iterations of natural policy gradient with step 1: (T,)."""
+    exact = tuple(own[0] for own in exact_policy(start))
+    return run_pmd(game.exact(), "kl", 1, iterations, exact, progress=False).c
+
+
+def _slow_switch_c(epsilon: float, iterations: int) -> Array:
+    return _enclosed_c(catalogue.slow_switch(epsilon), catalogue.slow_switch_start(), iterations)
+
+
 def _never_falls() -> Comparison:
     """C along slow-switch with ε = 0.1 never falls, switches of the argmax included."""
-    c = slow_switch_run(0.1).c
-    return Comparison(np.diff(c)[None], np.zeros(1), 1e-12, ">=")
+    return Comparison(np.diff(_slow_switch_c(0.1, 40)), 0, 0, ">=")
 
 
 def _limit_bounds_c() -> Comparison:
     """Take the smallest c of the limit game ε = 0 as a lower bound for ε = 0.1."""
-    smallest, limit = (slow_switch_run(epsilon).c.min() for epsilon in (0.1, 0.0))
-    return Comparison(np.array([smallest]), np.array([limit]), 1e-12, ">=")
+    smallest_c, limit = (smallest(_slow_switch_c(epsilon, 40)) for epsilon in (0.1, 0.0))
+    return Comparison(smallest_c, limit, 0, ">=")
 
 
 def _uniform_bound() -> Comparison:
     """C >= 1e-10 in every game whose fixed points are isolated: slow-switch with ε = 0.0125."""
-    smallest = slow_switch_run(0.0125).c.min()
-    return Comparison(np.array([smallest]), np.array([1e-10]), 1e-14, ">=")
+    return Comparison(smallest(_slow_switch_c(0.0125, 280)), fmpq(1, 10**10), 0, ">=")
 
 
 def _uniform_start() -> Comparison:
     """C >= 1/|A|² from the uniform start, in a game whose fixed points are isolated."""
-    smallest = uniform_start_run().c.min()
-    return Comparison(np.array([smallest]), np.array([1 / 16]), 1e-12, ">=")
+    game = catalogue.slow_switch_from_uniform()
+    c = _enclosed_c(game, uniform_policy(game), 190)
+    return Comparison(smallest(c), fmpq(1, 16), 0, ">=")
 
 
 CLAIMS: tuple[Claim, ...] = (

@@ -9,8 +9,8 @@ from pmdlib.analysis.fixed_points import (
     fixed_points,
 )
 from pmdlib.analysis.values import Evaluation
-from pmdlib.arithmetic import UNIT_ROUNDOFF, Array
-from pmdlib.claims.claim import Claim, Comparison, Control, Instance, value_rounding
+from pmdlib.arithmetic import Array, eye, largest, log, smallest, unit_roundoff
+from pmdlib.claims.claim import Claim, Comparison, Control, Instance, Sizes, value_rounding
 from pmdlib.claims.instances import games, small_game
 from pmdlib.games import catalogue
 from pmdlib.games.game import MarkovGame, Policy
@@ -29,9 +29,9 @@ def _partial_supports(game: MarkovGame, rng: np.random.Generator, batch: int) ->
     return tuple(policy)
 
 
-def _fixed_and_moving(rng: np.random.Generator) -> Iterator[Instance]:
+def _fixed_and_moving(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
     """Random policies with zeros, and in turn all fixed points of random two-agent games."""
-    for source, game in games(rng):
+    for source, game in games(rng, sizes):
         yield Instance(game, _partial_supports(game, rng, 6), source, {"fixed": False})
         small = small_game(rng, degenerate=False)
         points = fixed_points(small)
@@ -41,21 +41,20 @@ def _fixed_and_moving(rng: np.random.Generator) -> Iterator[Instance]:
 
 def _fixed_sides(instance: Instance) -> Iterator[Comparison]:
     game, evaluation = instance.game, instance.evaluation
-    step = (1 - game.discount) / max(game.reward_bound, np.finfo(float).tiny)
+    step = (1 - game.discount) / (game.reward_bound or 1)
     tolerance = value_rounding(game)
-    largest, spreads, moves, changes = [], [], [], []
+    sizes, spreads, moves, changes = [], [], [], []
     for own, q, advantage in zip(
         evaluation.policy, evaluation.averaged_q, evaluation.advantages, strict=True
     ):
         used = own > 0
-        logs = KL().coordinates(own)
-        moved = KL().step(logs, step * q)
-        with np.errstate(invalid="ignore"):
-            moves.append(_spread(np.where(used, moved - logs, np.nan)))
-        spreads.append(_spread(np.where(used, advantage, np.nan)))
-        largest.append(np.where(used, abs(advantage), 0.0).max(axis=-1))
-        changes.append(abs(np.exp(moved) - own).max(axis=-1))
-    logs_rounding = 1e3 * UNIT_ROUNDOFF
+        moved = KL().update(own, step * (q - q[..., :1]))
+        ratio = np.where(used, moved, 1) / np.where(used, own, 1)
+        moves.append(_spread(log(ratio), own))
+        spreads.append(_spread(advantage, own))
+        sizes.append(largest(abs(np.where(used, advantage, 0))))
+        changes.append(largest(abs(moved - own)))
+    logs_rounding = 1000 * unit_roundoff(spreads[0])
     yield Comparison(
         _flat(moves),
         step * _flat(spreads),
@@ -64,7 +63,7 @@ def _fixed_sides(instance: Instance) -> Iterator[Comparison]:
         "log-probabilities move by η times the spread of the advantage on the support",
     )
     yield Comparison(
-        _flat(largest),
+        _flat(sizes),
         _flat(spreads),
         2 * tolerance,
         "<=",
@@ -73,15 +72,18 @@ def _fixed_sides(instance: Instance) -> Iterator[Comparison]:
     if instance.extra["fixed"]:
         yield Comparison(
             _flat(changes),
-            np.zeros(1),
+            0,
             logs_rounding + step * tolerance,
             "==",
             "enumerated fixed points do not move",
         )
 
 
-def _spread(table: Array) -> Array:
-    return np.asarray(np.nanmax(table, axis=-1) - np.nanmin(table, axis=-1))
+def _spread(table: Array, own: Array) -> Array:
+    """Range of a table (..., A) over the actions in use."""
+    someone = np.take_along_axis(table, own.argmax(axis=-1)[..., None], axis=-1)
+    there = np.where(own > 0, table, someone)
+    return largest(there) - smallest(there)
 
 
 def _flat(parts: list[Array]) -> Array:
@@ -90,25 +92,24 @@ def _flat(parts: list[Array]) -> Array:
 
 def _vertex() -> Evaluation:
     """Evaluate a fixed point of the isolated 2x2 game that is no equilibrium: row 1, column 2."""
-    policy = (np.array([[[1.0, 0.0]]]), np.array([[[0.0, 1.0]]]))
-    return Evaluation(catalogue.isolated(), policy)
+    game = catalogue.isolated().exact()
+    pure = eye(2, game.initial)
+    return Evaluation(game, (pure[[[0]]], pure[[[1]]]))
 
 
 def _fixed_is_nash() -> Comparison:
     evaluation = _vertex()
-    gap = gaps(evaluation, evaluation.game.initial).max(axis=-1)
-    return Comparison(gap, np.zeros(1), value_rounding(evaluation.game), "==")
+    return Comparison(largest(gaps(evaluation, evaluation.game.initial)), 0, 0, "==")
 
 
 def _zero_everywhere() -> Comparison:
-    evaluation = _vertex()
-    return Comparison(evaluation.advantages[0], np.zeros(1), value_rounding(evaluation.game), "==")
+    return Comparison(_vertex().advantages[0], 0, 0, "==")
 
 
 def _euclidean_fixed() -> Comparison:
     evaluation = _vertex()
     own, q = evaluation.policy[0], evaluation.averaged_q[0]
-    return Comparison(Euclidean().update(own, 0.1 * q), own, value_rounding(evaluation.game), "==")
+    return Comparison(Euclidean().update(own, q / 10), own, 0, "==")
 
 
 CLAIMS: tuple[Claim, ...] = (

@@ -7,17 +7,19 @@ import numpy as np
 
 from pmdlib.analysis.policies import replace, uniform_policy
 from pmdlib.analysis.values import Evaluation, expectation
-from pmdlib.arithmetic import Array
+from pmdlib.arithmetic import Array, eye
 from pmdlib.claims.claim import (
     Claim,
     Comparison,
     Control,
     Instance,
+    Sizes,
     value_rounding,
 )
 from pmdlib.claims.instances import (
     IS_POTENTIAL,
     any_instances,
+    exact_policy,
     potential_instances,
 )
 from pmdlib.games import catalogue
@@ -29,7 +31,8 @@ MANY = {"quick": 300, "full": 6000}
 def all_starts(evaluation: Evaluation) -> Array:
     """Occupancy of every start state and of ρ: (B, S + 1, S)."""
     states = evaluation.game.num_states
-    starts = np.concatenate([np.eye(states), evaluation.game.initial[None]])
+    initial = evaluation.game.initial
+    starts = np.concatenate([eye(states, initial), initial[None]])
     return np.moveaxis(evaluation.occupancy(starts[:, None, :]), 0, -2)
 
 
@@ -59,15 +62,15 @@ def _deviation_sides(instance: Instance) -> Iterator[Comparison]:
 
 def _stay_or_leave(mutation: str) -> Comparison:
     """Exchange one ingredient of the identity, on the two-state game."""
-    game = catalogue.stay_or_leave()
-    stay, leave = (np.eye(2)[[[a, 0]]] for a in (0, 1))
+    game = catalogue.stay_or_leave().exact()
+    stay, leave = (eye(2, game.initial)[[[a, 0]]] for a in (0, 1))
     before, after = Evaluation(game, (stay,)), Evaluation(game, (leave,))
     occupancy = (before if mutation == "old occupancy" else after).occupancy(game.initial)
     q = (after if mutation == "new Q" else before).averaged_q[0]
     factor = 1 if mutation == "no factor" else 1 / (1 - game.discount)
     change = (after.values[:, 0] - before.values[:, 0]) @ game.initial
     claimed = factor * (occupancy * expectation(leave - stay, q)).sum(axis=-1)
-    return Comparison(change, claimed, value_rounding(game), "==")
+    return Comparison(change, claimed, 0, "==")
 
 
 def _identity_controls() -> tuple[Control, ...]:
@@ -103,7 +106,7 @@ def joint_gain(before: Evaluation, after: Evaluation) -> Array:
     Each average is over Q_φ^π, so values stay those of ``before``.
     """
     values = before.potential_values
-    total = np.zeros(values.shape)
+    total = 0 * values
     for agent in range(before.game.num_agents):
         path = (*after.policy[:agent], *before.policy[agent:])
         mixed = Evaluation(before.game, path)
@@ -116,23 +119,23 @@ def joint_gain(before: Evaluation, after: Evaluation) -> Array:
     return total
 
 
-def _potential_targets(rng: np.random.Generator) -> Iterator[Instance]:
-    for instance in any_instances(rng):
+def _potential_targets(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
+    for instance in any_instances(rng, sizes):
         if instance.game.has_potential:
             yield instance
 
 
 def _sum_of_agents() -> Comparison:
     """Σ_i <π_i' - π_i, Q_i^π> in place of the joint change: wrong as soon as two agents move."""
-    game = catalogue.anti_coordination()
-    before = Evaluation(game, tuple(own[None] for own in catalogue.anti_coordination_start()))
-    after = Evaluation(game, tuple(np.array([[[0.0, 1.0]]]) for _ in range(2)))
+    game = catalogue.anti_coordination().exact()
+    before = Evaluation(game, exact_policy(catalogue.anti_coordination_start()))
+    after = Evaluation(game, tuple(eye(2, game.initial)[[[1]]] for _ in range(2)))
     change = after.potential_values[:, 0] - before.potential_values[:, 0]
     separate = sum(
         expectation(new - old, q)[:, 0]
         for new, old, q in zip(after.policy, before.policy, before.potential_q, strict=True)
     )
-    return Comparison(change, np.asarray(separate), value_rounding(game), "==")
+    return Comparison(change, np.asarray(separate), 0, "==")
 
 
 # Potential advantage
@@ -152,20 +155,18 @@ def _advantage_sides(instance: Instance) -> Iterator[Comparison]:
 
 
 def _stage_potential_only() -> Comparison:
-    game = catalogue.stage_potential_only()
-    evaluation = Evaluation(game, tuple(np.full((1, 3, 2), 0.5) for _ in range(2)))
+    game = catalogue.stage_potential_only().exact()
+    evaluation = Evaluation(game, exact_policy(uniform_policy(game)))
     advantage = evaluation.advantages[0][:, 0]
     of_potential = evaluation.potential_q[0][:, 0] - evaluation.potential_values[:, 0, None]
-    return Comparison(advantage, of_potential, value_rounding(game), "==")
+    return Comparison(advantage, of_potential, 0, "==")
 
 
 def _q_for_advantage() -> Comparison:
     """Averaged Q in place of advantages: shaping moves values, so Q and Q_φ differ."""
-    game = shaped(np.random.default_rng(0), Shape((2, 3), 2, 0.5))
-    evaluation = Evaluation(game, tuple(own[None] for own in uniform_policy(game)))
-    return Comparison(
-        evaluation.averaged_q[0], evaluation.potential_q[0], value_rounding(game), "=="
-    )
+    game = shaped(np.random.default_rng(0), Shape((2, 3), 2, 0.5)).exact()
+    evaluation = Evaluation(game, exact_policy(uniform_policy(game)))
+    return Comparison(evaluation.averaged_q[0], evaluation.potential_q[0], 0, "==")
 
 
 CLAIMS: tuple[Claim, ...] = (

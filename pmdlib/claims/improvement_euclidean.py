@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
+from flint import fmpq
 
 from pmdlib.analysis import bounds
 from pmdlib.analysis.values import Evaluation
+from pmdlib.arithmetic import to_exact
 from pmdlib.claims.claim import Claim, Comparison, Control, Instance, value_rounding
-from pmdlib.claims.instances import (
-    potential_instances,
-)
+from pmdlib.claims.instances import exact_policy, potential_instances
 from pmdlib.claims.one_step import (
     MANY,
     POTENTIAL,
@@ -43,11 +42,11 @@ def _euclidean_sides(instance: Instance) -> Iterator[Comparison]:
 
 def _euclidean_sharp_sides(instance: Instance) -> Iterator[Comparison]:
     game = instance.game
-    norm = bounds.interaction_norm(game.num_actions)
+    norm = bounds.interaction_norm(game.num_actions, like=game.phi_max)
     q_max = bounds.largest_q(**phi(game))
     tolerance = value_rounding(game)
     # A single agent has Λ = 0 and no largest step: measure its steps in 1/Qmax instead.
-    step = instance.extra["units"] / (q_max * (norm if norm > 1e-9 else 1.0))
+    step = instance.extra["units"] / (q_max * (norm if game.num_agents > 1 else 1))
     taken = Step(instance.evaluation, Euclidean(), step)
     coefficient = bounds.improvement_coefficient_sharp(
         step=step, **phi(game), num_actions=game.num_actions
@@ -66,26 +65,26 @@ def _euclidean_sharp_sides(instance: Instance) -> Iterator[Comparison]:
         "the paper's inequality at eight times its step",
     )
     yield same_step(instance, large, 8 * stated_euclidean(game))
-    taken = Step(instance.evaluation, Euclidean(), 4 / (q_max * max(norm, 1.0)))
-    yield Comparison(
-        taken.change, np.zeros(1), tolerance, ">=", "the potential never falls up to 4/(Qmax Λ)"
-    )
+    largest_step = 4 / (q_max * (norm if game.num_agents > 1 else 1))
+    taken = Step(instance.evaluation, Euclidean(), largest_step)
+    yield Comparison(taken.change, 0, tolerance, ">=", "the potential never falls up to 4/(Qmax Λ)")
 
 
 def _too_large_coefficient() -> Comparison:
     """Coefficient 1/(2η) at η = 2.2/(Qmax Λ), where it is (1/η - Qmax Λ/4) < 1/(2η)."""
-    taken = anti_coordination(Euclidean(), 2.2 / bounds.interaction_norm((2, 2)))
+    norm = bounds.interaction_norm((2, 2), like=fmpq(1))
+    taken = anti_coordination(Euclidean(), fmpq(11, 5) / norm)
     claimed = taken.visited(taken.squares) / (2 * taken.size)
-    return Comparison(taken.change, claimed, value_rounding(taken.before.game), ">=")
+    return Comparison(taken.change, claimed, 0, ">=")
 
 
-def _half_face(factor: float) -> Comparison:
+def _half_face(factor: fmpq) -> Comparison:
     """ΔΦ >= 0 at a multiple of 8/((N-1)m), on the half-face game of 8 agents."""
-    game = catalogue.half_face(8, 2)
-    start = tuple(own[None] for own in catalogue.half_face_start(8, 2))
-    step = factor * bounds.half_face_threshold(num_agents=8, num_actions=2)
+    game = catalogue.half_face(8, 2).exact()
+    start = exact_policy(catalogue.half_face_start(8, 2))
+    step = factor * to_exact(bounds.half_face_threshold(num_agents=8, num_actions=2))
     taken = Step(Evaluation(game, start), Euclidean(), step)
-    return Comparison(taken.change, np.zeros(1), value_rounding(game), ">=")
+    return Comparison(taken.change, 0, 0, ">=")
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -106,12 +105,12 @@ CLAIMS: tuple[Claim, ...] = (
             Control(
                 "step-2.1",
                 "the potential does not fall at step 2.1, anti-coordination from (.55, .45)",
-                partial(falls, Euclidean(), 2.1),
+                partial(falls, Euclidean(), fmpq(21, 10)),
             ),
             Control(
                 "half-face",
                 "the potential does not fall 1 % above 8/((N-1)m), half-face game of 8 agents",
-                partial(_half_face, 1.01),
+                partial(_half_face, fmpq(101, 100)),
             ),
         ),
         sizes=MANY,
@@ -138,7 +137,7 @@ CLAIMS: tuple[Claim, ...] = (
             Control(
                 "step-2.1",
                 "no fall at step 2.1 > 4/(Qmax Λ) = 2, anti-coordination from (.55, .45)",
-                partial(falls, Euclidean(), 2.1),
+                partial(falls, Euclidean(), fmpq(21, 10)),
             ),
         ),
         sizes=MANY,

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
+from flint import fmpq
 
 from pmdlib.analysis import bounds
 from pmdlib.analysis.values import Evaluation
 from pmdlib.claims.claim import Claim, Comparison, Control, Instance, value_rounding
 from pmdlib.claims.instances import (
     FULL_SUPPORT,
+    exact_policy,
     potential_instances,
 )
 from pmdlib.claims.one_step import (
@@ -82,7 +84,7 @@ def _kl_constant_sides(instance: Instance) -> Iterator[Comparison]:
     )
     yield Comparison(
         taken.change,
-        np.zeros(1),
+        0,
         tolerance,
         ">=",
         "the potential never falls at any state, ηQmax <= 2",
@@ -91,17 +93,16 @@ def _kl_constant_sides(instance: Instance) -> Iterator[Comparison]:
 
 def _full_divergence() -> Comparison:
     """Coefficient 1/η in place of 1/(2η) at ηQmax = 1, as the ratio of both sides."""
-    taken = anti_coordination(KL(), 1.0)
-    ratio = taken.one_state_gain / taken.divergences
-    return Comparison(ratio, np.ones(1), value_rounding(taken.before.game), ">=")
+    taken = anti_coordination(KL(), 1)
+    return Comparison(taken.one_state_gain / taken.divergences, 1, 0, ">=")
 
 
 def _two_agent_coefficient() -> Comparison:
     """1 - ηQmax/4, the coefficient of two agents, claimed for ten at ηQmax = 1."""
-    start = tuple(own[None] for own in catalogue.crowd_start())
-    taken = Step(Evaluation(catalogue.crowd(), start), KL(), 1.0)
-    ratio = taken.one_state_gain / taken.divergences
-    return Comparison(ratio, np.array([0.75]), value_rounding(taken.before.game), ">=")
+    start = exact_policy(catalogue.crowd_start())
+    taken = Step(Evaluation(catalogue.crowd().exact(), start), KL(), 1)
+    claimed = np.array([fmpq(3, 4)])
+    return Comparison(taken.one_state_gain / taken.divergences, claimed, 0, ">=")
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -122,7 +123,7 @@ CLAIMS: tuple[Claim, ...] = (
             Control(
                 "step-4.2",
                 "the potential does not fall at step 4.2, anti-coordination from (.55, .45)",
-                partial(falls, KL(), 4.2),
+                partial(falls, KL(), fmpq(21, 5)),
             ),
             Control(
                 "coefficient-one",
@@ -159,7 +160,7 @@ CLAIMS: tuple[Claim, ...] = (
             Control(
                 "step-4.2",
                 "the potential does not fall at step 4.2, anti-coordination from (.55, .45)",
-                partial(falls, KL(), 4.2),
+                partial(falls, KL(), fmpq(21, 5)),
             ),
         ),
         sizes=MANY,

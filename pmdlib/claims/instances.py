@@ -6,8 +6,8 @@ import numpy as np
 
 from pmdlib.analysis.policies import random_policy, replace
 from pmdlib.analysis.values import Evaluation
-from pmdlib.arithmetic import Array
-from pmdlib.claims.claim import Hypothesis, Instance, value_rounding
+from pmdlib.arithmetic import Array, to_exact
+from pmdlib.claims.claim import Hypothesis, Instance, Sizes, value_rounding
 from pmdlib.games import catalogue
 from pmdlib.games.families import FAMILIES, random_shape
 from pmdlib.games.game import MarkovGame, Policy
@@ -39,8 +39,14 @@ def mixed_policies(game: MarkovGame, rng: np.random.Generator) -> Policy:
     return tuple(np.stack(parts) for parts in zip(*drawn, strict=True))
 
 
+def exact_policy(policy: Policy) -> Policy:
+    """Turn a start of the catalogue into a batch of one, over rationals: N arrays (1, S, A_i)."""
+    rows = (to_exact(own[None]) for own in policy)
+    return tuple(own / own.sum(axis=-1, keepdims=True) for own in rows)
+
+
 def games(
-    rng: np.random.Generator, *, names: tuple[str, ...] = POTENTIAL_GAMES
+    rng: np.random.Generator, sizes: Sizes, *, names: tuple[str, ...] = POTENTIAL_GAMES
 ) -> Iterator[tuple[str, TabularGame]]:
     """Yield named catalogue games, then random games of the four families for ever."""
     for name in names:
@@ -48,30 +54,37 @@ def games(
     number = 0
     while True:
         for family, make in FAMILIES.items():
-            yield f"{family}:{number}", make(rng, random_shape(rng))
+            shape = random_shape(
+                rng,
+                max_agents=sizes.agents,
+                max_states=sizes.states,
+                max_actions=sizes.actions,
+                max_joint_actions=sizes.joint_actions,
+            )
+            yield f"{family}:{number}", make(rng, shape)
             number += 1
 
 
-def potential_instances(rng: np.random.Generator) -> Iterator[Instance]:
+def potential_instances(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
     """Yield Markov potential games, each with a batch of policies of full support."""
-    for source, game in games(rng):
+    for source, game in games(rng, sizes):
         yield Instance(
             game, mixed_policies(game, rng), source, {"deviation": _deviation(game, rng)}
         )
 
 
-def any_instances(rng: np.random.Generator) -> Iterator[Instance]:
+def any_instances(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
     """Yield Markov games, potential or not, with policies, target policies and a moving agent."""
-    for source, game in games(rng, names=POTENTIAL_GAMES + OTHER_GAMES):
+    for source, game in games(rng, sizes, names=POTENTIAL_GAMES + OTHER_GAMES):
         agent = int(rng.integers(game.num_agents))
         extra = {"target": mixed_policies(game, rng), "agent": agent}
         yield Instance(game, mixed_policies(game, rng), source, extra)
 
 
-def runs(rng: np.random.Generator, *, longest: int = 60) -> Iterator[Instance]:
+def runs(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
     """Yield potential instances whose policies are the starts of runs of ``iterations`` updates."""
-    for instance in potential_instances(rng):
-        iterations = int(rng.integers(5, longest, endpoint=True))
+    for instance in potential_instances(rng, sizes):
+        iterations = int(rng.integers(sizes.iterations // 12 + 1, sizes.iterations, endpoint=True))
         yield instance.with_extra(iterations=iterations)
 
 

@@ -16,14 +16,22 @@ from pmdlib.analysis.fixed_points import (
 )
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import Array
-from pmdlib.claims.claim import Claim, Comparison, Control, Hypothesis, Instance, value_rounding
+from pmdlib.claims.claim import (
+    Claim,
+    Comparison,
+    Control,
+    Hypothesis,
+    Instance,
+    Sizes,
+    value_rounding,
+)
 from pmdlib.claims.instances import small_game
 from pmdlib.games import catalogue
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.games.tabular import TabularGame
 
 
-def _classified(rng: np.random.Generator) -> Iterator[Instance]:
+def _classified(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
     """All fixed points of small games: catalogue, random ones, and ones with many ties."""
     named = ("isolated", "slow-switch", "slow-switch-from-uniform", "three-agents-degenerate")
     for name in named:

@@ -1,14 +1,34 @@
-"""Closed forms of the mirror steps, checked against solvers that know none of them."""
+"""Closed forms of the mirror steps: optimal by the first-order condition, and to a generic solver.
+
+The objective of a step is concave, so p is its maximiser over the simplex exactly if no vertex lies
+uphill: <ηQ - ∇ψ(p) + ∇ψ(π), e_a - p> <= 0 for every action a. That is checked in every arithmetic;
+in floats a solver that knows no closed form is asked as well.
+"""
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 
 from pmdlib.analysis.policies import replace
 from pmdlib.analysis.values import Evaluation, expectation
-from pmdlib.arithmetic import UNIT_ROUNDOFF, Array
+from pmdlib.arithmetic import (
+    Array,
+    derivative,
+    exp,
+    eye,
+    infinitesimal,
+    is_exact,
+    largest,
+    maximum,
+    rationals,
+    smallest,
+    solve,
+    tilt,
+    unit_roundoff,
+)
 from pmdlib.claims.claim import (
     Claim,
     Comparison,
@@ -16,12 +36,9 @@ from pmdlib.claims.claim import (
     Hypothesis,
     Instance,
     Relation,
-    value_rounding,
+    Sizes,
 )
-from pmdlib.claims.instances import (
-    FULL_SUPPORT,
-    games,
-)
+from pmdlib.claims.instances import FULL_SUPPORT, games
 from pmdlib.games import catalogue
 from pmdlib.learning.mirror_maps import KL, Euclidean, MirrorMap
 
@@ -70,103 +87,140 @@ def _generic_maximum(mirror_map: MirrorMap, old: Array, gradient: Array) -> floa
     return float(-loss(feasible))
 
 
-def _step_instances(rng: np.random.Generator) -> Iterator[Instance]:
+def _step_instances(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
     """Policies of potential games with a step that moves them: ηQ of order 0.01 to 10."""
-    for source, game in games(rng):
+    for source, game in games(rng, sizes):
         policy = tuple(
             np.stack([own, 0.9 * own + 0.1 / own.shape[-1]])
             for own in (rng.dirichlet(np.ones(m), size=game.num_states) for m in game.num_actions)
         )
         scale = (game.reward_bound or 1.0) / (1 - game.discount)
         step = 10 ** rng.uniform(-2, 1) / scale
-        extra = {"step": step, "state": int(rng.integers(game.num_states))}
+        target = tuple(
+            rng.dirichlet(np.ones(m), size=(2, game.num_states)) for m in game.num_actions
+        )
+        extra = {"step": step, "state": int(rng.integers(game.num_states)), "target": target}
         yield Instance(game, policy, source, extra)
 
 
 def _step_sides(mirror_map: MirrorMap, instance: Instance) -> Iterator[Comparison]:
     step, state = instance.extra["step"], instance.extra["state"]
     scale = 1 + step * instance.game.reward_bound / (1 - instance.game.discount)
-    for own, q in zip(instance.policy, instance.evaluation.averaged_q, strict=True):
-        gradient = step * q
+    for own, q, target in zip(
+        instance.policy, instance.evaluation.averaged_q, instance.extra["target"], strict=True
+    ):
+        gradient = step * (q - q[..., :1])
         new = mirror_map.update(own, gradient)
-        closed = objective(mirror_map, new, own, gradient)[:, state]
-        generic = np.array(
-            [
-                _generic_maximum(mirror_map, p, g)
-                for p, g in zip(own[:, state], gradient[:, state], strict=True)
-            ]
-        )
-        # The solver stops within its own tolerance, so it can lose to the closed form but not win.
-        rounding = 1e3 * UNIT_ROUNDOFF * scale * own.shape[-1]
-        yield Comparison(closed, generic, rounding, ">=", "no feasible policy does better")
-        yield Comparison(closed, generic, 1e-6 * scale, "==", "a generic solver agrees to 1e-6")
+        slopes = [mirror_map.coordinates(policy) for policy in (own, new)]
+        logs = 1 + largest(abs(slopes[0]).reshape(-1)) if mirror_map.keeps_zeros else 1
+        rounding = 1000 * unit_roundoff(own) * scale * logs * own.shape[-1]
+        uphill = gradient - slopes[1] + slopes[0]
+        yield _optimality(mirror_map, uphill, new, rounding)
         moved = expectation(new - own, gradient)
         if isinstance(mirror_map, KL):
-            log_ratio = mirror_map.step(np.log(own), gradient) - np.log(own)
             symmetric = mirror_map.divergence(new, own) + mirror_map.divergence(own, new)
-            logs = 1 + float(abs(np.log(own)).max())
-            tolerance = 1e2 * UNIT_ROUNDOFF * scale * logs
-            yield Comparison(moved, symmetric, tolerance, "==", "three-point identity")
-            yield Comparison(
-                new, own * np.exp(log_ratio), tolerance, "==", "probabilities and logs agree"
-            )
+            yield Comparison(moved, symmetric, rounding, "==", "three-point identity")
+            logs_moved = mirror_map.step(slopes[0], gradient)
+            yield Comparison(new, exp(logs_moved), rounding, "==", "probabilities and logs agree")
         else:
             distance = ((new - own) ** 2).sum(axis=-1)
             yield Comparison(moved, distance, rounding, ">=", "three-point inequality")
+        yield _three_points(mirror_map, (target, new, own), slopes, rounding)
+        if not is_exact(own):
+            yield from _against_solver(mirror_map, (new, own, gradient), state, rounding, scale)
+
+
+def _optimality(mirror_map: MirrorMap, uphill: Array, new: Array, rounding: Any) -> Comparison:
+    """No vertex lies uphill of the new policy; with ψ steep at the boundary none lies downhill."""
+    level = expectation(new, uphill)[..., None]
+    relation: Relation = "==" if mirror_map.keeps_zeros else "<="
+    part = "first-order condition: no direction from the new policy leads uphill"
+    return Comparison(uphill, level, rounding, relation, part)
+
+
+def _three_points(
+    mirror_map: MirrorMap, points: tuple[Array, Array, Array], slopes: list[Array], rounding: Any
+) -> Comparison:
+    """D(p, π) - D(p, π') - D(π', π) = <∇ψ(π') - ∇ψ(π), p - π'> for any target p."""
+    target, new, old = points
+    distances = (
+        mirror_map.divergence(target, old)
+        - mirror_map.divergence(target, new)
+        - mirror_map.divergence(new, old)
+    )
+    part = "three points: divergences from any target differ by a product of slopes"
+    slope = slopes[1] - slopes[0]
+    return Comparison(distances, expectation(target - new, slope), rounding, "==", part)
+
+
+def _against_solver(
+    mirror_map: MirrorMap,
+    step: tuple[Array, Array, Array],
+    state: int,
+    rounding: float,
+    scale: float,
+) -> Iterator[Comparison]:
+    """Compare the objective at the new policy with what a generic solver reaches, in one state."""
+    new, own, gradient = step
+    closed = objective(mirror_map, new, own, gradient)[:, state]
+    generic = np.array(
+        [
+            _generic_maximum(mirror_map, p, g)
+            for p, g in zip(own[:, state], gradient[:, state], strict=True)
+        ]
+    )
+    # The solver stops within its own tolerance, so it can lose to the closed form but not win.
+    yield Comparison(closed, generic, rounding, ">=", "no feasible policy does better")
+    yield Comparison(closed, generic, 1e-6 * scale, "==", "a generic solver agrees to 1e-6")
 
 
 def _not_legendre() -> Comparison:
     """Take ψ = ||p||_1, constant on the simplex: no divergence, and a vertex beats softmax."""
-    old, gradient = np.array([0.6, 0.4]), np.array([0.3, 0.1])
+    old, gradient = _tenths(6, 4), _tenths(3, 1)
     softmax = KL().update(old, gradient)
-    vertex = np.array([1.0, 0.0])
-    return Comparison(
-        expectation(softmax, gradient)[None],
-        expectation(vertex, gradient)[None],
-        UNIT_ROUNDOFF,
-        ">=",
-    )
+    claimed = expectation(_tenths(10, 0), gradient)
+    return Comparison(expectation(softmax, gradient), claimed, 0, ">=")
+
+
+def _tenths(*numerators: int) -> Array:
+    return rationals(np.array(numerators), np.full(len(numerators), 10))
 
 
 def _ascent_without_projection() -> Comparison:
     """π + ηQ - mean, clipped and rescaled, in place of the projection."""
-    old, gradient = np.array([0.7, 0.2, 0.1]), np.array([0.5, -0.3, 0.1])
-    raised = np.maximum(old + gradient - gradient.mean(), 0)
+    old, gradient = _tenths(7, 2, 1), _tenths(5, -3, 1)
+    raised = maximum(old + gradient - gradient.sum() / 3, 0)
     rescaled = raised / raised.sum()
     euclidean = Euclidean()
-    return Comparison(
-        objective(euclidean, rescaled, old, gradient)[None],
-        objective(euclidean, euclidean.update(old, gradient), old, gradient)[None],
-        UNIT_ROUNDOFF,
-        ">=",
-    )
+    projected = euclidean.update(old, gradient)
+    claimed = objective(euclidean, projected, old, gradient)
+    return Comparison(objective(euclidean, rescaled, old, gradient), claimed, 0, ">=")
 
 
 def _zero_probability(mirror_map: MirrorMap, relation: Relation) -> Comparison:
     """Mass that one step gives the best action when it starts at zero; claimed: none, or some."""
-    new = mirror_map.update(np.array([0.0, 1.0]), np.array([1.0, 0.0]))
-    claimed = 0.5 if relation == ">=" else 0.0
-    return Comparison(new[:1], np.array([claimed]), UNIT_ROUNDOFF, relation)
+    new = mirror_map.update(_tenths(0, 10), _tenths(10, 0))
+    claimed = _tenths(5 if relation == ">=" else 0)
+    return Comparison(new[:1], claimed, 0, relation)
 
 
 # Natural gradient
 
 
 def _gradient_of_value(instance: Instance, agent: int) -> Array:
-    """∇_θ V_i(ρ) for the softmax parameters of one agent, by complex steps: (S, A).
+    """∇_θ V_i(ρ) for the softmax parameters of one agent: (S, A).
 
-    The derivative is the imaginary part at a displacement of 1e-30 i: no difference is taken, so
-    no digit is lost, and no policy-gradient formula is used.
+    Every parameter is displaced by an infinitesimal h, which scales its weight by e^h = 1 + h, and
+    the value is evaluated there: no difference is taken and no policy-gradient formula is used.
     """
     game, policy = instance.game, tuple(own[0] for own in instance.policy)
-    logits = np.log(policy[agent])
-    size = logits.size
-    shifted = logits + 1e-30j * np.eye(size).reshape(size, *logits.shape)
-    weights = np.exp(shifted)
-    own = weights / weights.sum(axis=-1, keepdims=True)
-    batch = tuple(np.broadcast_to(part, (size, *part.shape)) for part in policy)
-    values = Evaluation(game, replace(batch, agent, own)).values[:, agent]
-    return np.asarray((values @ game.initial).imag.reshape(logits.shape) / 1e-30)
+    own = policy[agent]
+    displaced = infinitesimal(own) * eye(own.size, own).reshape(own.size, *own.shape)
+    weights = own * (1 + displaced)
+    moved = weights / weights.sum(axis=-1, keepdims=True)
+    batch = tuple(np.broadcast_to(part, (own.size, *part.shape)) for part in policy)
+    values = Evaluation(game, replace(batch, agent, moved)).values[:, agent]
+    return derivative(values @ game.initial).reshape(own.shape)
 
 
 def _natural_gradient_sides(instance: Instance) -> Iterator[Comparison]:
@@ -175,21 +229,29 @@ def _natural_gradient_sides(instance: Instance) -> Iterator[Comparison]:
     gradient = _gradient_of_value(instance, agent)
     visits = instance.evaluation.occupancy(game.initial)[0]
     fisher = visits[:, None, None] * (
-        own[..., :, None] * np.eye(own.shape[-1]) - own[..., :, None] * own[..., None, :]
+        own[..., :, None] * eye(own.shape[-1], own) - own[..., :, None] * own[..., None, :]
     )
-    natural = (np.linalg.pinv(fisher, rcond=1e-14) @ gradient[..., None])[..., 0]
-    logits = np.log(own) + step * (1 - game.discount) * natural
-    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    softmax = weights / weights.sum(axis=-1, keepdims=True)
-    new = KL().update(own, step * instance.evaluation.averaged_q[agent][0])
-    condition = float(1 / (visits[:, None] * own).min())
+    # F and ∇V vanish along constants, so F + 1·1ᵀ is regular and gives F†∇V, which sums to zero.
+    natural = solve(fisher + 1, gradient[..., None])[..., 0]
+    q = instance.evaluation.averaged_q[agent][0]
+    new = KL().update(own, step * q)
+    # log π + shift, through the exponential and normalised: the softmax of the new parameters
+    softmax = tilt(own, step * (1 - game.discount) * natural)
+    condition = 1 / smallest((visits[:, None] * own).reshape(-1))
     moved = 1 + step * game.reward_bound / (1 - game.discount) ** 2
-    tolerance = 64 * UNIT_ROUNDOFF * condition * moved
+    tolerance = 64 * unit_roundoff(own) * condition * moved
     yield Comparison(new[None], softmax[None], tolerance, "==")
+    yield Comparison(
+        ((1 - game.discount) * natural)[None],
+        (q - q.sum(axis=-1, keepdims=True) / q.shape[-1])[None],
+        tolerance / step,
+        "==",
+        "the natural gradient is the averaged Q, less its mean over actions",
+    )
 
 
-def _natural_gradient_instances(rng: np.random.Generator) -> Iterator[Instance]:
-    for source, game in games(rng):
+def _natural_gradient_instances(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
+    for source, game in games(rng, sizes):
         policy = tuple(
             rng.dirichlet(np.full(m, 2.0), size=(1, game.num_states)) for m in game.num_actions
         )
@@ -201,22 +263,19 @@ def _natural_gradient_instances(rng: np.random.Generator) -> Iterator[Instance]:
 def _well_conditioned(instance: Instance) -> Array:
     visits = instance.evaluation.occupancy(instance.game.initial)
     own = instance.policy[instance.extra["agent"]]
-    return np.asarray((visits[..., None] * own).min(axis=(-1, -2)) > 1e-6)
+    return np.asarray(smallest(visits[..., None] * own, (-1, -2)) * 10**6 > 1)
 
 
 def _plain_gradient(mutation: str) -> Comparison:
     """One ingredient of the natural gradient exchanged, on the isolated 2x2 game."""
-    game = catalogue.isolated()
-    own = np.array([[[0.7, 0.3]]])
-    instance = Instance(game, (own, np.array([[[0.2, 0.8]]])), "isolated")
+    game = catalogue.isolated().exact()
+    own = _tenths(7, 3)[None, None]
+    instance = Instance(game, (own, _tenths(2, 8)[None, None]), "isolated")
     gradient = _gradient_of_value(instance, 0)
-    if mutation == "plain":
-        logits = np.log(own[0]) + gradient
-    else:  # one state: the natural gradient is ∇V / π up to a constant, which softmax ignores
-        logits = np.log(own[0]) - gradient / own[0]
-    softmax = np.exp(logits) / np.exp(logits).sum()
+    # With one state the natural gradient is ∇V / π up to a constant, which softmax ignores.
+    direction = gradient if mutation == "plain" else -gradient / own[0]
     new = KL().update(own[0], instance.evaluation.averaged_q[0][0])
-    return Comparison(new, softmax, value_rounding(game), "==")
+    return Comparison(new, tilt(own[0], direction), 0, "==")
 
 
 CLAIMS: tuple[Claim, ...] = (

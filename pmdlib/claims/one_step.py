@@ -3,19 +3,20 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from math import sqrt
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pmdlib.analysis import bounds
 from pmdlib.analysis.values import Evaluation, expectation
-from pmdlib.arithmetic import UNIT_ROUNDOFF, Array
-from pmdlib.claims.claim import VISIBLE, Comparison, Instance, value_rounding
+from pmdlib.arithmetic import Array, sqrt, unit_roundoff
+from pmdlib.claims.claim import VISIBLE, Comparison, Instance, Sizes, value_rounding
 from pmdlib.claims.identities import all_starts, from_all_starts
 from pmdlib.claims.instances import (
     IS_POTENTIAL,
     POSITIVE,
+    exact_policy,
     potential_instances,
 )
 from pmdlib.errors import PmdError
@@ -36,13 +37,14 @@ class Step:
 
     before: Evaluation
     mirror_map: MirrorMap
-    size: float
+    size: Any
 
     @cached_property
     def after(self) -> Evaluation:
         """Evaluation of the policies after the step."""
+        # A step does not see a shift of Q; without it, exact ties stay exact.
         moved = tuple(
-            self.mirror_map.update(own, self.size * q)
+            self.mirror_map.update(own, self.size * (q - q[..., :1]))
             for own, q in zip(self.before.policy, self.before.averaged_q, strict=True)
         )
         return Evaluation(self.before.game, moved)
@@ -107,51 +109,52 @@ class Step:
         )
 
 
-def phi(game: MarkovGame) -> dict[str, float]:
+def phi(game: MarkovGame) -> dict[str, Any]:
     """Collect φmax and γ, which every bound takes."""
     return {"phi_max": game.phi_max, "discount": game.discount}
 
 
-def stated_euclidean(game: MarkovGame) -> float:
+def stated_euclidean(game: MarkovGame) -> Any:
     """Write out the paper's Euclidean step, (1-γ)/(4 φmax M), apart from `bounds`."""
     return (1 - game.discount) / (4 * game.phi_max * sum(game.num_actions))
 
 
-def stated_kl(game: MarkovGame) -> float:
+def stated_kl(game: MarkovGame) -> Any:
     """Write out the paper's KL step, (1-γ)/(2 φmax √N), apart from `bounds`."""
-    return (1 - game.discount) / (2 * game.phi_max * sqrt(game.num_agents))
+    return (1 - game.discount) / (2 * game.phi_max * sqrt(game.num_agents, like=game.phi_max))
 
 
-def stated_constant(game: MarkovGame) -> float:
+def stated_constant(game: MarkovGame) -> Any:
     """Write out the constant KL step, (1-γ)/φmax, apart from `bounds`."""
     return (1 - game.discount) / game.phi_max
 
 
-def same_step(instance: Instance, taken: float, stated: float) -> Comparison:
+def same_step(instance: Instance, taken: Any, stated: Any) -> Comparison:
     """Compare the step size that a run would take with the one that the claim states."""
-    rounding = 16 * UNIT_ROUNDOFF * stated
+    rounding = 16 * unit_roundoff(stated) * stated
     size = np.full(instance.count, taken)
     return Comparison(size, np.full(instance.count, stated), rounding, "==", "step size as stated")
 
 
-def with_step(low: float, high: float, rng: np.random.Generator) -> Iterator[Instance]:
+def with_step(
+    low: float, high: float, rng: np.random.Generator, sizes: Sizes
+) -> Iterator[Instance]:
     """Potential instances with a step in units that the claim chooses, often at the upper end."""
-    for instance in potential_instances(rng):
+    for instance in potential_instances(rng, sizes):
         size = high if rng.random() < 1 / 3 else rng.uniform(low, high)
         yield instance.with_extra(units=size)
 
 
-def anti_coordination(mirror_map: MirrorMap, step: float) -> Step:
-    """Step from (.55, .45), both agents, in the anti-coordination game."""
-    game = catalogue.anti_coordination()
-    start = tuple(own[None] for own in catalogue.anti_coordination_start())
+def anti_coordination(mirror_map: MirrorMap, step: Any) -> Step:
+    """Step from (.55, .45), both agents, in the anti-coordination game, in exact numbers."""
+    game = catalogue.anti_coordination().exact()
+    start = exact_policy(catalogue.anti_coordination_start())
     return Step(Evaluation(game, start), mirror_map, step)
 
 
-def falls(mirror_map: MirrorMap, step: float) -> Comparison:
+def falls(mirror_map: MirrorMap, step: Any) -> Comparison:
     """ΔΦ >= 0 at this step, on anti-coordination from (.55, .45)."""
-    taken = anti_coordination(mirror_map, step)
-    return Comparison(taken.change, np.zeros(1), value_rounding(taken.before.game), ">=")
+    return Comparison(anti_coordination(mirror_map, step).change, 0, 0, ">=")
 
 
 def along_run(game: MarkovGame, trace: Trace) -> pd.DataFrame:

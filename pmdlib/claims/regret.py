@@ -5,20 +5,50 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
+from flint import fmpq
 
 from pmdlib.analysis import bounds
 from pmdlib.analysis.equilibrium import argmax_mass, mismatch, nash_gap, tie_tolerance
 from pmdlib.analysis.values import Evaluation
-from pmdlib.arithmetic import Array
-from pmdlib.claims.claim import Claim, Comparison, Control, Hypothesis, Instance, value_rounding
-from pmdlib.claims.instances import FULL_SUPPORT, IS_POTENTIAL, POSITIVE, runs
-from pmdlib.claims.one_step import same_step, stated_constant, stated_euclidean, stated_kl
+from pmdlib.arithmetic import (
+    Array,
+    enclose,
+    is_exact,
+    largest,
+    log,
+    smallest,
+)
+from pmdlib.claims.claim import (
+    Claim,
+    Comparison,
+    Control,
+    Hypothesis,
+    Instance,
+    value_rounding,
+)
+from pmdlib.claims.instances import FULL_SUPPORT, IS_POTENTIAL, POSITIVE, exact_policy, runs
+from pmdlib.claims.one_step import (
+    same_step,
+    stated_constant,
+    stated_euclidean,
+    stated_kl,
+    sum_over,
+)
 from pmdlib.games import catalogue
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.learning.pmd import Trace, run_pmd
 
 NOTEBOOK = "08-nash-regret"
 SIZES = {"quick": 200, "full": 2500}
+
+
+def _so_far(pick: Callable[..., Array], table: Array, axis: int) -> Array:
+    """Largest or smallest entry up to each place of an axis."""
+    if not is_exact(table):
+        running = np.maximum if pick is largest else np.minimum
+        return np.asarray(running.accumulate(table, axis=axis))
+    rows = np.moveaxis(table, axis, 0)
+    return np.moveaxis(np.stack([pick(rows[: t + 1], 0) for t in range(len(rows))]), 0, axis)
 
 
 @dataclass(frozen=True)
@@ -44,9 +74,10 @@ class Run:
     def _kappas(self) -> Array:
         """κ_T and κ_μ for every T, (2, T, B): both denominators in one pass over the run."""
         states = self.game.num_states
-        starts = np.stack([self.game.initial, np.full(states, 1 / states)])
+        uniform = (0 * self.game.initial + 1) / states
+        starts = np.stack([self.game.initial, uniform])
         each = mismatch(self.game, self.trace.policies, starts[:, None, None])
-        return np.maximum.accumulate(each, axis=1)
+        return _so_far(largest, each, axis=1)
 
     @property
     def kappa(self) -> Array:
@@ -61,7 +92,7 @@ class Run:
     @cached_property
     def c(self) -> Array:
         """c_T for every T, (T, B)."""
-        return np.minimum.accumulate(self.trace.c, axis=0)
+        return _so_far(smallest, self.trace.c, axis=0)
 
     @property
     def regret(self) -> Array:
@@ -72,7 +103,11 @@ class Run:
 def record(
     game: MarkovGame, policy: Policy, iterations: int, mirror_map: str, step: str | float
 ) -> Run:
-    """Run PMD from a batch of starts (B, S, A_i) and keep what the bounds need."""
+    """Run PMD from a batch of starts (B, S, A_i) and keep what the bounds need.
+
+    Exact starts are enclosed in balls: rationals would grow with every iteration.
+    """
+    policy = tuple(enclose(own) for own in policy)
     trace = run_pmd(
         game, mirror_map, step, iterations, policy, record_policies=True, progress=False
     )
@@ -193,12 +228,12 @@ def log_form(game: MarkovGame, trace: Trace) -> tuple[Array, Array]:
     evaluation = Evaluation(game, tuple(own[:-1] for own in trace.policies))
     lefts, rights = [], []
     for own, advantage in zip(evaluation.policy, evaluation.advantages, strict=True):
-        best = advantage.argmax(axis=-1)
+        best = advantage.argmax(axis=-1)  # raises if balls cannot decide it
         begins = np.ones(best.shape, dtype=bool)
         begins[1:] = best[1:] != best[:-1]
         mass = np.take_along_axis(own, best[..., None], axis=-1)[..., 0]
-        lefts.append(trace.step * advantage.max(axis=-1).cumsum(axis=0))
-        rights.append(np.where(begins, -np.log(mass), 0.0).cumsum(axis=0) + 2)
+        lefts.append(trace.step * largest(advantage).cumsum(axis=0))
+        rights.append(np.where(begins, -log(mass), 0).cumsum(axis=0) + 2)
     return np.concatenate(lefts, axis=-1), np.concatenate(rights, axis=-1)
 
 
@@ -213,72 +248,68 @@ def _log_sides(instance: Instance) -> Iterator[Comparison]:
 # Controls
 
 
-def _rare_best_action() -> Run:
-    start = tuple(own[None] for own in catalogue.rare_best_action_start())
-    return record(catalogue.rare_best_action(), start, 10, "kl", 1.0)
+def _rare_best_action(iterations: int, step: str | int) -> Run:
+    start = exact_policy(catalogue.rare_best_action_start())
+    return record(catalogue.rare_best_action().exact(), start, iterations, "kl", step)
+
+
+#: φmax, γ and κ of the controls with one state and payoffs up to 1.
+_ONE_STATE = {"phi_max": fmpq(1), "discount": fmpq(0), "mismatch": fmpq(1)}
 
 
 def _without_c() -> Comparison:
     """C replaced by 1: one agent that starts with mass 1e-6 on its best action, ten iterations."""
-    run = _rare_best_action()
-    claimed = bounds.regret_kl_constant_step(
-        phi_max=1.0, discount=0.0, mismatch=1.0, c=1.0, iterations=run.iterations
-    )
-    return Comparison(run.regret[-1], np.asarray(claimed)[-1], value_rounding(run.game), "<=")
+    run = _rare_best_action(10, 1)
+    claimed = bounds.regret_kl_constant_step(**_ONE_STATE, c=fmpq(1), iterations=10)
+    return Comparison(run.regret[-1], claimed, 0, "<=")
 
 
 def _without_c_paper_step() -> Comparison:
     """Replace c by 1 at the paper's step, with the constant 12 of Theorem V.6."""
-    start = tuple(own[None] for own in catalogue.rare_best_action_start())
-    run = record(catalogue.rare_best_action(), start, 20, "kl", "paper")
-    claimed = bounds.regret_kl(
-        phi_max=1.0, discount=0.0, num_agents=1, mismatch=1.0, c=1.0, iterations=run.iterations
-    )
-    return Comparison(run.regret[-1], np.asarray(claimed)[-1], value_rounding(run.game), "<=")
+    run = _rare_best_action(20, "paper")
+    claimed = bounds.regret_kl(**_ONE_STATE, num_agents=1, c=fmpq(1), iterations=20)
+    return Comparison(run.regret[-1], claimed, 0, "<=")
 
 
 def _without_m() -> Comparison:
     """M replaced by 1: one agent with 64 actions and no mass on the only good one."""
-    start = tuple(own[None] for own in catalogue.needle_start())
-    run = record(catalogue.needle(), start, 256, "euclidean", "paper")
-    claimed = bounds.regret_euclidean(
-        phi_max=1.0, discount=0.0, num_actions=(1,), mismatch=1.0, iterations=run.iterations
-    )
-    return Comparison(run.regret[-1], np.asarray(claimed)[-1], value_rounding(run.game), "<=")
+    start = exact_policy(catalogue.needle_start())
+    run = record(catalogue.needle().exact(), start, 256, "euclidean", "paper")
+    claimed = bounds.regret_euclidean(**_ONE_STATE, num_actions=(1,), iterations=256)
+    return Comparison(run.regret[-1], claimed, 0, "<=")
 
 
 def _without_mismatch(mirror_map: str, step: str) -> Comparison:
     """κ = 1 in the step that the proof sums: gap² <= κ/(1-γ)² Σ d^{t+1}(s) (A*)²."""
-    game = catalogue.rare_visit()
-    start = tuple(own[None] for own in catalogue.rare_visit_start())
+    game = catalogue.rare_visit().exact()
+    start = exact_policy(catalogue.rare_visit_start())
     run = record(game, start, 1, mirror_map, step)
     before = Evaluation(game, start)
     after = Evaluation(game, tuple(own[1] for own in run.trace.policies))
-    best = np.sum([part.max(axis=-1) ** 2 for part in before.advantages], axis=0)
+    best = sum_over(largest(part) ** 2 for part in before.advantages)
     visited = (after.occupancy(game.initial) * best).sum(axis=-1)
     gap = np.asarray(nash_gap(game, start))
-    return Comparison(gap**2, visited / (1 - game.discount) ** 2, value_rounding(game), "<=")
+    return Comparison(gap**2, visited / (1 - game.discount) ** 2, 0, "<=")
 
 
 def _one_phase() -> Comparison:
     """Only the first phase counted: slow-switch, where the best row changes once."""
-    game = catalogue.slow_switch(0.05)
-    start = tuple(own[None] for own in catalogue.slow_switch_start())
-    run = record(game, start, 2000, "kl", "constant")
+    game = catalogue.slow_switch(0.05).exact()
+    start = exact_policy(catalogue.slow_switch_start())
+    run = record(game, start, 200, "kl", "constant")
     left = log_form(game, run.trace)[0][-1]
     first = Evaluation(game, start)
     mass = [
         argmax_mass(own, q, tie_tolerance(game))
         for own, q in zip(first.policy, first.averaged_q, strict=True)
     ]
-    return Comparison(left, -np.log(np.concatenate(mass, axis=-1)) + 2, value_rounding(game), "<=")
+    return Comparison(left, 2 - log(np.concatenate(mass, axis=-1)), 0, "<=")
 
 
 def _without_log() -> Comparison:
     """Drop the phase term: at most 2, although the best action starts at 1e-6."""
-    run = _rare_best_action()
-    left = log_form(run.game, run.trace)[0][-1]
-    return Comparison(left, np.full(1, 2.0), value_rounding(run.game), "<=")
+    run = _rare_best_action(10, 1)
+    return Comparison(log_form(run.game, run.trace)[0][-1], 2, 0, "<=")
 
 
 def _finite_mismatch(instance: Instance) -> Array:

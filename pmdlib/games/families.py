@@ -2,6 +2,9 @@
 
 Each family is a function of a generator and of the sizes, and states its potential φ in [0, 1] (or
 shifted there by `TabularGame`). Why each is a Markov potential game is said in its docstring.
+
+All draws are multiples of small powers of two, discounts included, so that rewards are computed
+without rounding: a game is a potential game as the rationals that its floats are, exactly.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,15 +63,15 @@ def congestion(rng: np.random.Generator, shape: Shape) -> TabularGame:
     """
     states, agents = shape.num_states, len(shape.num_actions)
     facilities = max(2, max(shape.num_actions) // 2 + 1)
-    pay = rng.random((states, facilities, agents + 1)) / agents / facilities
-    if shape.zero_one:
-        pay = np.round(pay * agents * facilities) / agents / facilities
+    pay = rng.random((states, facilities, agents + 1))
+    largest = 0.5 ** np.ceil(np.log2(agents * facilities))  # all loads together pay at most 1
+    pay = largest * (np.round(pay) if shape.zero_one else _dyadic(pay))
     pay[..., 0] = 0.0
     uses = [rng.random((m, facilities)) < 0.5 for m in shape.num_actions]
     for table in uses:
         table[np.arange(len(table)), rng.integers(facilities, size=len(table))] = True
     if shape.zero_one:  # a facility in use pays, so that no potential is constant 0
-        pay[0, uses[0][0].argmax(), 1] = 1 / agents / facilities
+        pay[0, uses[0][0].argmax(), 1] = largest
     joint = np.indices(shape.num_actions)
     taken = [table[own] for table, own in zip(uses, joint, strict=True)]
     load = np.sum(taken, axis=0)
@@ -91,7 +94,7 @@ def shaped(rng: np.random.Generator, shape: Shape) -> TabularGame:
     column = (slice(None), *[None] * len(shape.num_actions))
     rewards = []
     for _ in shape.num_actions:
-        bonus = rng.normal(size=shape.num_states)
+        bonus = _dyadic(rng.normal(size=shape.num_states))
         rewards.append(potential + bonus[column] - shape.discount * kernel @ bonus)
     return TabularGame(
         rewards,
@@ -112,7 +115,7 @@ def dummy(rng: np.random.Generator, shape: Shape) -> TabularGame:
     for agent in range(len(shape.num_actions)):
         others = list(potential.shape)
         others[1 + agent] = 1
-        rewards.append(potential + rng.normal(size=others))
+        rewards.append(potential + _dyadic(rng.normal(size=others)))
     return TabularGame(
         rewards,
         _state_kernel(rng, shape),
@@ -140,7 +143,7 @@ def random_shape(
     max_states: int = 6,
     max_actions: int = 5,
     max_joint_actions: int = 1500,
-    discounts: Sequence[float] = (0.0, 0.5, 0.9, 0.99),
+    discounts: Sequence[float] = (0.0, 1 / 2, 29 / 32, 63 / 64),
 ) -> Shape:
     """Draw sizes (ragged action sets) and hardness; two thirds of the draws are hard cases."""
     while True:
@@ -182,9 +185,18 @@ def random_game(
     return FAMILIES[name](rng, random_shape(rng) if shape is None else shape)
 
 
+#: Random numbers are multiples of one over this: discount (6 bits), probability and shaping term
+#: (10 bits each) multiply and add up within the 53 bits of a float.
+GRID = 1024
+
+
+def _dyadic(table: Array) -> Array:
+    return np.asarray(np.round(table * GRID) / GRID)
+
+
 def _stage_potential(rng: np.random.Generator, shape: Shape) -> Array:
     size = (shape.num_states, *shape.num_actions)
-    table = rng.random(size)
+    table = _dyadic(rng.random(size))
     if shape.zero_one:
         table = np.round(table)
     table.flat[rng.integers(table.size)] = 1.0  # so that φmax = 1 and no potential is constant 0
@@ -208,9 +220,11 @@ def _initial(rng: np.random.Generator, shape: Shape) -> Array:
 
 
 def _distributions(rng: np.random.Generator, size: tuple[int, ...], concentration: float) -> Array:
-    """Dirichlet draws; tiny concentrations may round to exact zeros, which kernels may have."""
+    """Dirichlet draws, rounded to `GRID`; many entries may be zero, which kernels may have."""
     weights = rng.standard_gamma(concentration, size)
     # With a tiny concentration every weight of a row may underflow: such a row becomes one state.
     lost = weights.sum(axis=-1) <= np.finfo(float).tiny
     weights[lost, 0] = 1.0
-    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+    # Rounding the cumulated weights keeps every sum at exactly one.
+    cumulated = _dyadic(weights.cumsum(axis=-1) / weights.sum(axis=-1, keepdims=True))
+    return np.diff(cumulated, axis=-1, prepend=0.0)

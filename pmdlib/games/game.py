@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from pmdlib.arithmetic import Array
 
@@ -20,7 +21,7 @@ class InducedMDP:
         Averaged reward of the agent's own action.
     kernel : ndarray (..., S, A_i, S)
         Averaged probability of the next state.
-    discount : float
+    discount : float, or an exact number
     """
 
     rewards: Array
@@ -73,12 +74,12 @@ class MarkovGame(ABC):
 
     @cached_property
     @abstractmethod
-    def phi_max(self) -> float:
+    def phi_max(self) -> Any:
         """Largest value of the stage potential after the shift; NotPotentialError without one."""
 
     @cached_property
     @abstractmethod
-    def reward_bound(self) -> float:
+    def reward_bound(self) -> Any:
         """Largest absolute reward of any agent: the scale of tolerances."""
 
     def induced_mdps(self, policy: Policy) -> tuple[InducedMDP, ...]:

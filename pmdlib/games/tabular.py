@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pmdlib.arithmetic import Array, is_exact, join, not_finite, rationals, to_exact
+from pmdlib.arithmetic import (
+    Array,
+    certainly_negative,
+    is_exact,
+    join,
+    largest,
+    not_finite,
+    rationals,
+    smallest,
+    to_exact,
+)
 from pmdlib.errors import InvalidGameError, NotPotentialError
 from pmdlib.games.game import MarkovGame, Policy
 
@@ -73,7 +83,8 @@ class TabularGame(MarkovGame):
 
     Notes
     -----
-    Arrays of exact rationals (dtype object) are kept as they are, and all averages are exact.
+    Arrays of exact numbers (dtype object: rationals, balls, symbols) are kept as they are, floats
+    beside them become the rationals that they are, and all averages are exact.
     """
 
     def __init__(
@@ -102,7 +113,12 @@ class TabularGame(MarkovGame):
         self.identical_interest = identical
         self.discount = _check_discount(discount)
         self.exogenous, self._kernel = _kernel(kernel, states, self.num_actions, identical)
-        self.initial = _initial(initial, states, exact=is_exact(tables[0]))
+        exact = is_exact(self._kernel) or any(map(is_exact, tables))
+        if exact:  # one arithmetic for all of the game
+            tables = [to_exact(table) for table in tables]
+            self._kernel = to_exact(self._kernel)
+            self.discount = to_exact(self.discount)
+        self.initial = _initial(initial, states, exact=exact)
         self._rewards = np.stack(tables).reshape(len(tables), states, 1, -1)
         _check_size(self._rewards, self.discount)
         self._potential = self._rewards if identical else None
@@ -113,6 +129,7 @@ class TabularGame(MarkovGame):
                     f"potential has shape {table.shape}, must be that of the rewards, {shape}"
                 )
             _check_finite("potential", [table])
+            table = to_exact(table) if exact else table
             self._potential = table.reshape(1, states, 1, -1)
 
     @property
@@ -140,14 +157,14 @@ class TabularGame(MarkovGame):
         return self._potential is not None
 
     @cached_property
-    def phi_max(self) -> float:
+    def phi_max(self) -> Any:
         """Largest stage potential, after a shift to start at 0 if it is negative somewhere."""
-        return float(self._stated_potential().max() + self._shift)
+        return _extreme(largest, self._stated_potential()) + self._shift
 
     @cached_property
-    def reward_bound(self) -> float:
+    def reward_bound(self) -> Any:
         """Largest absolute reward of any agent."""
-        return float(abs(self._rewards).max())
+        return _extreme(largest, abs(self._rewards))
 
     @cached_property
     def _exogenous_rows(self) -> Policy:
@@ -156,7 +173,8 @@ class TabularGame(MarkovGame):
 
     @cached_property
     def _shift(self) -> Any:
-        return max(-self._stated_potential().min(), 0)
+        table = self._stated_potential()
+        return -_extreme(smallest, table) if certainly_negative(table).any() else 0
 
     def _stated_potential(self) -> Array:
         if self._potential is None:
@@ -188,10 +206,16 @@ class TabularGame(MarkovGame):
         return TabularGame(
             tables if self.identical_interest else list(tables),
             _normalise_exactly(to_exact(self.kernel)),
-            discount=to_exact(np.array(self.discount)).item(),
+            discount=to_exact(self.discount),
             initial=_normalise_exactly(to_exact(self.initial)),
             potential=to_exact(self.potential) if self.has_potential else None,
         )
+
+
+def _extreme(pick: Any, table: Array) -> Any:
+    """Largest or smallest entry of a whole table, as a plain number."""
+    entry = pick(table.reshape(-1))
+    return entry if is_exact(table) else float(entry)
 
 
 def _normalise_exactly(rows: Array) -> Array:
@@ -231,15 +255,6 @@ def _tables(rewards: Any) -> list[Array]:
                 f"{tables[0].shape}"
             )
     return tables
-
-
-def not_finite(table: Array) -> Array:
-    """Mark NaN and infinite entries; floats may hide among the objects of an exact array."""
-    if not is_exact(table):
-        return ~np.isfinite(table)
-    with np.errstate(invalid="ignore"):
-        difference = table - table  # 0, or NaN where the entry is not finite
-    return np.asarray(difference != difference, dtype=bool)
 
 
 def _check_finite(name: str, tables: list[Array]) -> None:
@@ -303,7 +318,7 @@ def _initial(initial: ArrayLike | None, states: int, *, exact: bool) -> Array:
     if table.shape != (states,):
         raise InvalidGameError(f"initial has shape {table.shape}, must be (S,) = {(states,)}")
     _check_distributions("initial", table)
-    return table
+    return to_exact(table) if exact else table
 
 
 def _check_distributions(name: str, table: Array) -> None:
@@ -313,14 +328,14 @@ def _check_distributions(name: str, table: Array) -> None:
         raise InvalidGameError(
             f"{_place(name, bad[0][:-1])} has a probability {table[tuple(bad[0])]}, must be finite"
         )
-    bad = np.argwhere(table < 0)
+    bad = np.argwhere(certainly_negative(table))
     if len(bad):
         raise InvalidGameError(
             f"{_place(name, bad[0][:-1])} has a probability {table[tuple(bad[0])]}, must be >= 0"
         )
     sums = table.sum(axis=-1)
     tolerance = 0 if is_exact(table) else SUM_TOLERANCE
-    off = np.atleast_1d(abs(sums - 1) > tolerance)
+    off = np.atleast_1d(certainly_negative(tolerance - abs(sums - 1)))
     if off.any():
         where = np.argwhere(off)[0][: np.ndim(sums)]
         value = np.asarray(sums)[tuple(where)]

@@ -7,11 +7,23 @@ step adds η Q to them: that is the default, so a new map is three short methods
 """
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
+from flint import fmpq
 
 from pmdlib.analysis import bounds
-from pmdlib.arithmetic import Array, is_exact
+from pmdlib.arithmetic import (
+    Array,
+    exp,
+    is_exact,
+    largest,
+    log,
+    log_normalise,
+    maximum,
+    sort,
+    tilt,
+)
 from pmdlib.errors import NotConvergedError, PmdError
 from pmdlib.games.game import MarkovGame
 
@@ -42,14 +54,13 @@ class MirrorMap(ABC):
 
     def log_policy(self, coordinates: Array) -> Array:
         """Logarithm of the policy with these coordinates, -inf for zeros: (..., A) -> (..., A)."""
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(self.policy(coordinates)))
+        return log(self.policy(coordinates))
 
     def update(self, policy: Array, gradient: Array) -> Array:
         """Policy after one PMD step with ``gradient`` = η Q: (..., A) -> (..., A)."""
         return self.policy(self.step(self.coordinates(policy), gradient))
 
-    def theory_step(self, game: MarkovGame, rule: str) -> float:
+    def theory_step(self, game: MarkovGame, rule: str) -> Any:
         """Step size that the theory names ``rule``; PmdError where it names none."""
         raise PmdError(
             f"the theory gives no step {rule!r} for the mirror map {self.name!r}: give a number"
@@ -66,6 +77,8 @@ class KL(MirrorMap):
 
     def divergence(self, new: Array, old: Array) -> Array:
         """Kullback-Leibler divergence Σ p log(p/q), accurate for near-equal policies too."""
+        if is_exact(new) or is_exact(old):
+            return np.asarray(_exact_terms(new, old).sum(axis=-1))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             change = (new - old) / old
             # Far apart, the change rounds to -1 or overflows; the logarithms do not.
@@ -78,12 +91,11 @@ class KL(MirrorMap):
 
     def coordinates(self, policy: Array) -> Array:
         """Log-probabilities; -inf where the probability is zero, and it stays so."""
-        with np.errstate(divide="ignore"):
-            return np.log(policy)
+        return log(policy)
 
     def policy(self, coordinates: Array) -> Array:
         """Exponential of the log-probabilities."""
-        return np.exp(coordinates)
+        return exp(coordinates)
 
     def log_policy(self, coordinates: Array) -> Array:
         """Return the coordinates: they are the log-probabilities."""
@@ -91,11 +103,13 @@ class KL(MirrorMap):
 
     def step(self, coordinates: Array, gradient: Array) -> Array:
         """Log π + ηQ, normalised."""
-        raised = coordinates + gradient
-        raised -= raised.max(axis=-1, keepdims=True)
-        return np.asarray(raised - np.log(np.exp(raised).sum(axis=-1, keepdims=True)))
+        return log_normalise(coordinates + gradient)
 
-    def theory_step(self, game: MarkovGame, rule: str) -> float:
+    def update(self, policy: Array, gradient: Array) -> Array:
+        """π e^{ηQ}, normalised; a policy with equal ηQ on its support comes back as it is."""
+        return tilt(policy, gradient)
+
+    def theory_step(self, game: MarkovGame, rule: str) -> Any:
         """``"paper"``: (1-γ)/(2 φmax √N); ``"constant"``: (1-γ)/φmax, free of N [beyond]."""
         if rule == "paper":
             return bounds.step_kl(
@@ -131,7 +145,7 @@ class Euclidean(MirrorMap):
         """Project π + ηQ on the simplex."""
         return project_to_simplex(coordinates + gradient)
 
-    def theory_step(self, game: MarkovGame, rule: str) -> float:
+    def theory_step(self, game: MarkovGame, rule: str) -> Any:
         """``"paper"``: (1-γ)/(4 φmax M)."""
         if rule == "paper":
             return bounds.step_euclidean(
@@ -161,6 +175,10 @@ class Tsallis(MirrorMap):
 
     def policy(self, coordinates: Array) -> Array:
         """4/(λ - θ)², λ found by Newton from the left, where the sum is convex and too large."""
+        if is_exact(coordinates):
+            raise PmdError(
+                "Tsallis steps are iterated in floating point: no exact policy comes out"
+            )
         theta = coordinates - coordinates.max(axis=-1, keepdims=True)
         level = np.full((*theta.shape[:-1], 1), 2.0)
         for _ in range(100):
@@ -181,18 +199,29 @@ def project_to_simplex(points: Array) -> Array:
 
     Returns
     -------
-    ndarray (..., A): non-negative, summing to one; rational for rational points.
+    ndarray (..., A): non-negative, summing to one; rational for rational points, and enclosed for
+    balls, whether or not it is certain which entries are clipped.
     """
-    # The projection does not see a common shift; with the largest entry at 0 no digit of the 1
-    # that the entries must sum to is lost to large points.
-    points = points - points.max(axis=-1, keepdims=True)
-    ordered = np.sort(points, axis=-1)[..., ::-1]
+    if not is_exact(points):
+        # The projection does not see a common shift; with the largest entry at 0 no digit of the
+        # 1 that the entries must sum to is lost to large points.
+        points = points - points.max(axis=-1, keepdims=True)
+    ordered = sort(points)[..., ::-1]
     counts = np.arange(1, points.shape[-1] + 1)
     thresholds = (ordered.cumsum(axis=-1) - 1) / (
         counts.astype(object) if is_exact(points) else counts
     )
     # They rise while entries exceed them, then fall: the one to clip at is the largest.
-    return np.asarray(np.maximum(points - thresholds.max(axis=-1, keepdims=True), 0))
+    return maximum(points - largest(thresholds, keepdims=True), 0)
+
+
+def _exact_terms(new: Array, old: Array) -> Array:
+    """Terms p log(p/q) of exact or symbolic entries; 0 where p is exactly 0."""
+
+    def term(p: Any, q: Any) -> Any:
+        return p if isinstance(p, fmpq | int) and p == 0 else p * log(p / q)
+
+    return np.asarray(np.frompyfunc(term, 2, 1)(new, old), dtype=object)
 
 
 def _entropy_excess(x: Array) -> Array:

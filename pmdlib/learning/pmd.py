@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from flint import fmpq
 from tqdm import tqdm
 
 from pmdlib.analysis.equilibrium import gaps, log_constants_c, nash_regret
 from pmdlib.analysis.policies import check_policy, uniform_policy
 from pmdlib.analysis.values import Evaluation
-from pmdlib.arithmetic import Array
+from pmdlib.arithmetic import Array, Ball, exp, is_exact, largest, not_finite, to_exact, to_float
 from pmdlib.errors import InvalidPolicyError, PmdError
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.learning.mirror_maps import MirrorMap, get_mirror_map
@@ -30,7 +32,7 @@ class Trace:
     Attributes
     ----------
     mirror_map : str
-    step : float
+    step : float, or an exact number for an exact game
         The step size η that was used.
     nash_gap : ndarray (T, ...)
         Nash gap of π^0 .. π^{T-1}, units of reward.
@@ -48,7 +50,7 @@ class Trace:
     """
 
     mirror_map: str
-    step: float
+    step: Any
     nash_gap: Array
     potential: Array | None
     log_c: Array
@@ -59,7 +61,7 @@ class Trace:
     @property
     def c(self) -> Array:
         """The constant c of each iterate, (T, ...): the exponential of ``log_c``."""
-        return np.exp(self.log_c)
+        return exp(self.log_c)
 
     @property
     def iterations(self) -> int:
@@ -69,7 +71,7 @@ class Trace:
     @property
     def converged(self) -> bool:
         """Whether the last recorded Nash gap, of every run of a batch, is within tolerance."""
-        return bool((self.nash_gap[-1] <= self.tolerance).all())
+        return bool((to_float(self.nash_gap[-1]) <= self.tolerance).all())
 
     @property
     def nash_regret(self) -> Array:
@@ -149,7 +151,7 @@ def run_pmd(
     if tolerance is not None and not tolerance >= 0:
         raise PmdError(f"tolerance is {tolerance!r}, must be >= 0")
     policy = _start(game, chosen, initial_policy)
-    scale = game.reward_bound / float(1 - game.discount)
+    scale = float(to_float(game.reward_bound / (1 - game.discount)))
     goal = CONVERGED_TOLERANCE * scale if tolerance is None else tolerance
     coordinates = [chosen.coordinates(own) for own in policy]
     gap, potential, log_c, kept = [], [], [], [policy]
@@ -162,7 +164,7 @@ def run_pmd(
     )
     for _ in bar:
         evaluation = Evaluation(game, policy)
-        gap.append(gaps(evaluation, game.initial).max(axis=-1))
+        gap.append(largest(gaps(evaluation, game.initial)))
         logs = [chosen.log_policy(own) for own in coordinates]
         log_c.append(log_constants_c(evaluation, logs))
         if game.has_potential:
@@ -175,7 +177,7 @@ def run_pmd(
         _check_finite(policy, len(gap), size)
         if record_policies:
             kept.append(policy)
-        if tolerance is not None and (gap[-1] <= tolerance).all():
+        if tolerance is not None and (to_float(gap[-1]) <= tolerance).all():
             break
     if game.has_potential:
         potential.append(Evaluation(game, policy).potential_values @ game.initial)
@@ -197,12 +199,15 @@ def _whole_number(name: str, value: object) -> int:
     return int(value)
 
 
-def _step_size(game: MarkovGame, mirror_map: MirrorMap, step: object) -> float:
+def _step_size(game: MarkovGame, mirror_map: MirrorMap, step: object) -> Any:
     if isinstance(step, str):
         return mirror_map.theory_step(game, step)
-    if isinstance(step, bool) or not isinstance(step, Real) or not 0 < float(step) < np.inf:
+    number = isinstance(step, Real | fmpq | Ball) and not isinstance(step, bool)
+    if not number or not 0 < float(to_float(step)) < np.inf:
         raise PmdError(f'step is {step!r}, must be "paper", "constant" or a positive number')
-    return float(step)
+    if not is_exact(game.initial):
+        return float(to_float(step))
+    return step if isinstance(step, Ball) else to_exact(step)
 
 
 def _start(game: MarkovGame, mirror_map: MirrorMap, initial_policy: Policy | None) -> Policy:
@@ -222,7 +227,7 @@ def _start(game: MarkovGame, mirror_map: MirrorMap, initial_policy: Policy | Non
 
 def _check_finite(policy: Policy, iteration: int, step: float) -> None:
     for agent, own in enumerate(policy):
-        if not np.isfinite(own).all():
+        if not_finite(own).any():
             raise PmdError(
                 f"the policy of agent {agent} is not finite after iteration {iteration} "
                 f"with step {step:g}"

@@ -128,7 +128,7 @@ def test_shapes_are_ragged_within_bounds_and_hard_cases_occur():
     agents = [len(shape.num_actions) for shape in shapes]
     assert set(agents) == set(range(1, 7))
     assert {shape.num_states for shape in shapes} == set(range(1, 7))
-    assert {shape.discount for shape in shapes} == {0.0, 0.5, 0.9, 0.99}
+    assert {shape.discount for shape in shapes} == {0.0, 1 / 2, 29 / 32, 63 / 64}
     assert {m for shape in shapes for m in shape.num_actions} == {2, 3, 4, 5}
     assert all(math.prod(shape.num_actions) <= 1500 for shape in shapes)
     ragged = [len(set(shape.num_actions)) > 1 for shape in shapes]
