@@ -3,12 +3,11 @@
 A walk moves agents i and j in turn, i, j, i, j, .., and ends where it began. If a potential
 registers every change of value, the changes of whoever moves sum to zero round the walk, from every
 start state. A walk that stays open is a witness: policies of rational numbers and one sum that is
-not zero, which anyone can recompute.
+not zero, which anyone can recompute. `pmdlib.analysis.cycle_search` looks for readable ones.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,10 @@ from flint import fmpq
 
 from pmdlib.analysis.policies import check_policy, replace
 from pmdlib.analysis.values import Evaluation
-from pmdlib.arithmetic import Array, to_exact
+from pmdlib.arithmetic import Array, is_exact, to_exact
 from pmdlib.errors import InvalidPolicyError
 from pmdlib.games.game import Policy
 from pmdlib.games.tabular import TabularGame
-
-#: A coordinate of a walk changes only for a larger sum: by this factor, well above rounding.
-_GAIN = 1 + 1e-9
 
 
 @dataclass(frozen=True)
@@ -163,8 +159,13 @@ def exact_cycle(
     -------
     Cycle, whose ``total`` is zero if the cycle closes.
     """
-    exact_start = tuple(to_exact(own) for own in check_policy(game, start))
-    exact_moved = tuple(to_exact(own) for own in moved)
+    policy = start
+    check_policy(game, policy, name="start")
+    for turn, own in enumerate(moved):
+        policy = replace(policy, agents[turn % 2], own)
+        check_policy(game, policy, name=f"moved[{turn}]")
+    exact_start = tuple(_exactly(own) for own in start)
+    exact_moved = tuple(_exactly(own) for own in moved)
     pair = between(game, agents, exact_start).exact()
     own_start = (exact_start[agents[0]], exact_start[agents[1]])
     total, corners = cycle_sum(pair, own_start, (0, 1), exact_moved)
@@ -194,6 +195,8 @@ def between(game: TabularGame, agents: tuple[int, int], policy: Policy) -> Tabul
     axes = list(range(game.num_agents))
     for agent in others:
         axis = axes.index(agent)
+        if is_exact(policy[agent]) and not _is_certain(policy[agent]):
+            tables, kernel = [to_exact(table) for table in tables], _exactly(kernel)
         tables = [_average_out(table, axis, policy[agent]) for table in tables]
         kernel = kernel if game.exogenous else _average_out(kernel, axis, policy[agent])
         axes.remove(agent)
@@ -203,101 +206,10 @@ def between(game: TabularGame, agents: tuple[int, int], policy: Policy) -> Tabul
     return TabularGame(tables, kernel, discount=game.discount)
 
 
-def widest_cycle(
-    game: TabularGame,
-    agents: tuple[int, int],
-    rng: np.random.Generator,
-    *,
-    length: int = 4,
-    restarts: int = 4,
-) -> Cycle:
-    """Look for a cycle of two agents with a large sum, among policies that are easy to read.
-
-    Coordinate ascent from random pure policies: one agent, one turn, one state after the other
-    switches to the action, or the even mix of two actions, that opens the cycle the widest; the
-    others play pure policies drawn at random. Then all that can be undone without loss is undone.
-    Floats search; the result is evaluated exactly.
-
-    Parameters
-    ----------
-    game : TabularGame
-    agents : (i, j)
-    rng : numpy.random.Generator
-    length : int, even, >= 4
-    restarts : int >= 1
-
-    Returns
-    -------
-    Cycle, the widest found; its ``total`` may be zero.
-    """
-    best, found = -1.0, None
-    for _ in range(restarts):
-        start = random_pure_policy(game, rng)
-        pair = between(game, agents, start)
-        walk = [start[agents[0]], start[agents[1]]]
-        while len(walk) < length:
-            walk += [random_pure_policy(game, rng)[agent] for agent in agents]
-        walk, score = _ascend(pair, walk[:length])
-        if score > best * _GAIN:
-            best, found = score, (start, walk)
-    if found is None:
-        raise InvalidPolicyError(f"restarts is {restarts}, must be at least 1")
-    start, walk = found
-    walk = _tidy(between(game, agents, start), walk, best)
-    start = replace(replace(start, agents[0], walk[0]), agents[1], walk[1])
-    return exact_cycle(game, start, agents, walk[2:])
-
-
-def random_pure_policy(game: TabularGame, rng: np.random.Generator) -> Policy:
-    """Draw an action for each agent and state, all equally likely: N arrays (S, A_i) of 0 and 1."""
-    return tuple(np.eye(m)[rng.integers(m, size=game.num_states)] for m in game.num_actions)
-
-
-def _ascend(pair: TabularGame, walk: list[Array]) -> tuple[list[Array], float]:
-    score, before = -1.0, -2.0
-    while score > before:
-        before = score
-        for turn, state, options in _coordinates(pair, walk):
-            scores = _scores(pair, walk, turn, state, options)
-            if scores.max() > score * _GAIN:
-                score = float(scores.max())
-                walk[turn] = _changed(walk[turn], state, options[scores.argmax()])
-    return walk, score
-
-
-def _coordinates(pair: TabularGame, walk: list[Array]) -> Iterator[tuple[int, int, Array]]:
-    """All turns and states, each with the actions and the even mixes of two to choose from."""
-    for turn in range(len(walk)):
-        pure = np.eye(pair.num_actions[turn % 2])
-        even = [(one + two) / 2 for one, two in combinations(pure, 2)]
-        for state in range(pair.num_states):
-            yield turn, state, np.stack([*pure, *even])
-
-
-def _tidy(pair: TabularGame, walk: list[Array], score: float) -> list[Array]:
-    """Undo what does not matter: moves where an agent may stay, actions where it may play 0."""
-    for turn, state, options in _coordinates(pair, walk):
-        simpler = [options[0]] if turn < 2 else [walk[turn - 2][state], options[0]]
-        scores = _scores(pair, walk, turn, state, np.stack(simpler))
-        good = np.flatnonzero(scores * _GAIN >= score)
-        if len(good):
-            walk[turn] = _changed(walk[turn], state, simpler[good[0]])
-    return walk
-
-
-def _scores(pair: TabularGame, walk: list[Array], turn: int, state: int, options: Array) -> Array:
-    """Size of the cycle sum, largest over start states, for each option."""
-    batch = [np.broadcast_to(own, (len(options), *own.shape)) for own in walk]
-    batch[turn] = batch[turn].copy()
-    batch[turn][:, state] = options
-    total, _ = cycle_sum(pair, (batch[0], batch[1]), (0, 1), batch[2:])
-    return np.asarray(abs(total).max(axis=-1))
-
-
-def _changed(own: Array, state: int, row: Array) -> Array:
-    changed = own.copy()
-    changed[state] = row
-    return changed
+def _exactly(rows: Array) -> Array:
+    """Take floats as the rationals that they are, rows scaled to sum to exactly 1."""
+    exact = to_exact(rows)
+    return np.asarray(exact / exact.sum(axis=-1, keepdims=True))
 
 
 def _is_certain(own: Array) -> bool:
@@ -309,8 +221,6 @@ def _average_out(table: Array, axis: int, own: Array) -> Array:
     if _is_certain(own):
         chosen = [np.flatnonzero(row)[0] for row in own]
         return np.stack([part.take(a, axis) for part, a in zip(table, chosen, strict=True)])
-    if own.dtype == object:
-        table = to_exact(table)
     parts = [np.tensordot(row, part, (0, axis)) for row, part in zip(own, table, strict=True)]
     return np.stack(parts)
 

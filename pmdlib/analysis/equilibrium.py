@@ -141,14 +141,29 @@ def best_response(game: MarkovGame, policy: Policy, agent: int) -> Array:
     return np.asarray(eye(game.num_actions[agent], q)[actions])
 
 
-def _confirm(mdp: InducedMDP, optimal: Array, actions: Array) -> None:
-    """Raise UndecidedError unless no other action can be better than these, (..., S)."""
-    if is_exact(optimal):
-        q = action_values(mdp, optimal)
-        chosen = np.broadcast_to(np.take_along_axis(q, actions[..., None], axis=-1), q.shape)
-        others = ~np.eye(q.shape[-1], dtype=bool)[actions]
-        if certainly_negative(chosen - q).any() or not (q[others] <= chosen[others]).all():
-            raise UndecidedError("a best response is not certain: two actions are nearly as good")
+def _confirm(mdp: InducedMDP, optimal: Array, actions: Array, *, visits: bool = False) -> None:
+    """Raise UndecidedError unless no other action can be better than these, (..., S).
+
+    With ``visits`` only where the state goes counts: an action that moves it alike is no rival.
+    """
+    if not is_exact(optimal):
+        return
+    q = action_values(mdp, optimal)
+    chosen = np.take_along_axis(q, actions[..., None], axis=-1)
+    rivals = ~certainly_negative(q - chosen) & ~np.eye(q.shape[-1], dtype=bool)[actions]
+    kernel = np.broadcast_to(mdp.kernel, (*q.shape, q.shape[-2]))
+    for index in map(tuple, np.argwhere(rivals)):
+        state = index[:-1]
+        if visits and _same(kernel[index], kernel[state][actions[state]]):
+            continue
+        if q[index] > chosen[state][0]:  # raises if it cannot be decided
+            raise UndecidedError("policy iteration on balls stopped short of a best response")
+
+
+def _same(row: Array, other: Array) -> bool:
+    """Whether two rows are equal for certain."""
+    balls = any(isinstance(entry, Ball) for entry in (*row, *other))
+    return not balls and bool((row == other).all())
 
 
 def gaps(evaluation: Evaluation, initial: Array) -> Array:
@@ -211,8 +226,18 @@ def nash_regret(gap: Array) -> Array:
 
 
 def argmax_mass(policy: Array, table: Array, tolerance: float) -> Array:
-    """Mass that ``policy`` (..., A) puts on the largest entries of ``table``, ties included."""
-    ties = largest_entries(table, tolerance)
+    """Mass that ``policy`` (..., A) puts on the largest entries of ``table``, ties included.
+
+    Where balls cannot decide which entries are largest, the mass is enclosed: it is no less than
+    the least probable candidate's, and no more than that of all candidates.
+    """
+    try:
+        ties = largest_entries(table, tolerance)
+    except UndecidedError:
+        differences = table[..., :, None] - table[..., None, :]
+        candidates = ~certainly_negative(differences).any(axis=-1)
+        most = np.where(candidates, policy, 0).sum(axis=-1)
+        return union(smallest(np.where(candidates, policy, 1)), most)
     return np.asarray(np.where(ties, policy, 0).sum(axis=-1))
 
 
@@ -291,7 +316,7 @@ def mismatch(game: MarkovGame, policies: Policy, below: Array | None = None) -> 
     optimal, responses = best_responses(before)
     ratios = []
     for agent, (mdp, actions) in enumerate(zip(before.mdps, responses, strict=True)):
-        _confirm(mdp, optimal[..., agent, :], actions)
+        _confirm(mdp, optimal[..., agent, :], actions, visits=True)
         own = eye(mdp.rewards.shape[-1], following)[actions]
         visited = discounted_occupancy(state_kernel(mdp, own), game.initial, game.discount)
         ratios.append(largest(_visits_ratio(visited, following)))

@@ -69,7 +69,7 @@ def sticks(face: Support, coordinates: Sequence[Any]) -> tuple[Array, ...]:
 
 
 def determinant(matrix: Array) -> Any:
-    """Determinant of a small matrix over any ring, by its first row."""
+    """Expand the determinant of a small matrix over any ring by its first row."""
     if len(matrix) == 1:
         return matrix[0, 0]
     minors = (

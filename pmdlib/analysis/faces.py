@@ -1,24 +1,21 @@
-"""What the searches for fixed points share: faces of the policy space, exact games, findings.
+"""What the searches for fixed points share: the faces of the policy space, and what was found.
 
 The KL map keeps zeros, so every choice of supports, one for each agent in each state, is a face of
 the space of policies that runs never leave. A *place* is an agent in a state; place i·S + s is
 agent i in state s, so in a game of one state places are agents.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import chain, combinations, product
 from math import prod
-from typing import Any
 
 import numpy as np
 from flint import fmpq
 
-from pmdlib.arithmetic import Array, is_exact, to_exact
+from pmdlib.arithmetic import Array
 from pmdlib.errors import InvalidGameError
 from pmdlib.games.game import MarkovGame, Policy
-from pmdlib.games.tabular import TabularGame
 
 #: The actions used at every place.
 Support = tuple[tuple[int, ...], ...]
@@ -36,10 +33,13 @@ class Zero:
     weights : tuple with one array (number of used actions,) of rationals or balls for each place
     alone : bool or None
         Whether no other solution in the open face is near; None if that was not decided.
+    ends : tuple of such weights, on the closed face
+        Limits of the curve of solutions on which it lies, as far as they are known.
     """
 
     weights: tuple[Array, ...]
     alone: bool | None
+    ends: tuple[tuple[Array, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ class FaceFindings:
 
 
 def subsets(actions: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """All non-empty subsets, small ones first."""
+    """List all non-empty subsets, small ones first."""
     sizes = range(1, len(actions) + 1)
     return list(chain.from_iterable(combinations(actions, k) for k in sizes))
 
 
 def all_faces(game: MarkovGame) -> list[Support]:
-    """All faces of the policy space, small ones first.
+    """List all faces of the policy space, small ones first.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def all_faces(game: MarkovGame) -> list[Support]:
 
 
 def faces_between(support: Support, tied: Support) -> Iterator[Support]:
-    """All faces from the one of a support to the one of all tied actions, both included."""
+    """Yield all faces from the one of a support to the one of all tied actions, both included."""
     choices = []
     for used, zero in zip(support, tied, strict=True):
         unused = tuple(action for action in zero if action not in used)
@@ -109,12 +109,12 @@ def faces_between(support: Support, tied: Support) -> Iterator[Support]:
 
 
 def dimension(face: Support) -> int:
-    """Number of free probabilities in a face."""
+    """Count the free probabilities in a face."""
     return sum(len(used) - 1 for used in face)
 
 
 def mixing(face: Support) -> list[int]:
-    """Places that use several actions."""
+    """List the places that use several actions."""
     return [place for place, used in enumerate(face) if len(used) > 1]
 
 
@@ -128,77 +128,3 @@ def policy_on(game: MarkovGame, face: Support, weights: tuple[Array, ...]) -> Po
             own[state, list(face[place])] = weights[place]
         policy.append(own)
     return tuple(policy)
-
-
-def exact_game(game: MarkovGame, reading: str = "decimal") -> TabularGame:
-    """Return a small game over exact rationals.
-
-    Parameters
-    ----------
-    game : MarkovGame
-        Games that already hold rationals stay as they are.
-    reading : {"decimal", "binary"}
-        What a float stands for. "decimal": the shortest decimal that rounds to it, which is what
-        was typed: 0.1 + 0.2 ties with 0.3. "binary": the dyadic rational that is stored; these
-        two then differ by 2^-54, and no longer tie. Rows of probabilities are scaled to sum to 1.
-
-    Raises
-    ------
-    InvalidGameError
-        If the reading does not exist, or the game holds numbers that are not rational.
-    """
-    if reading not in _READINGS:
-        raise InvalidGameError(f"reading is {reading!r}, must be one of {[*_READINGS]}")
-    read = _READINGS[reading]
-    rewards, kernel = _tensors(game)
-    kernel, initial = read(kernel), read(game.initial)
-    tables = [read(table) for table in rewards]
-    discount = read(np.array([game.discount]))[0]
-    for entry in chain((discount,), *(table.flat for table in [*tables, kernel])):
-        if not isinstance(entry, fmpq | int):
-            raise InvalidGameError(
-                f"the game holds {entry!r}, must hold floats or rationals to be solved exactly"
-            )
-    return TabularGame(
-        tables,
-        kernel / kernel.sum(axis=-1, keepdims=True),
-        discount=discount,
-        initial=initial / initial.sum(),
-    )
-
-
-def _decimals(array: Array) -> Array:
-    if is_exact(array):
-        return array
-    exact = np.empty(array.shape, dtype=object)
-    exact.reshape(-1)[:] = [
-        fmpq(*Decimal(repr(float(x))).as_integer_ratio()) for x in np.asarray(array).flat
-    ]
-    return exact
-
-
-_READINGS: dict[str, Callable[[Array], Array]] = {"decimal": _decimals, "binary": to_exact}
-
-
-def _tensors(game: MarkovGame) -> tuple[Any, Array]:
-    """Rewards (N, S, A_1, .., A_N) and kernel of a game, by pure averages unless it has tensors."""
-    if isinstance(game, TabularGame):
-        return game.rewards, game.kernel
-    profiles = list(product(*map(range, game.num_actions)))
-    policy = tuple(
-        np.broadcast_to(
-            np.eye(m)[[profile[agent] for profile in profiles]][:, None],
-            (len(profiles), game.num_states, m),
-        )
-        for agent, m in enumerate(game.num_actions)
-    )
-    averages, kernels = game.average_rewards(policy), game.average_kernel(policy)
-    shape = (game.num_states, *game.num_actions)
-    rewards = np.empty((game.num_agents, *shape))
-    kernel = np.empty((*shape, game.num_states))
-    for number, profile in enumerate(profiles):
-        for agent, action in enumerate(profile):
-            rewards[(agent, slice(None), *profile)] = averages[agent][number, :, action]
-        own = np.broadcast_to(kernels[0], (len(profiles), *kernels[0].shape[-3:]))
-        kernel[(slice(None), *profile)] = own[number, :, profile[0]]
-    return rewards, kernel

@@ -136,8 +136,10 @@ def _krawczyk(system: System, middle: Array, radius: float) -> list[arb] | None:
 
     The box of balls may be a little larger than its ends in floating point say: they are in it.
     """
-    box = [arb(float(x)).union(arb(float(low))).union(arb(float(up)))
-           for x, low, up in zip(middle, middle - radius, middle + radius, strict=True)]
+    box = [
+        arb(float(x)).union(arb(float(low))).union(arb(float(up)))
+        for x, low, up in zip(middle, middle - radius, middle + radius, strict=True)
+    ]
     return _contraction(system, [arb(float(x)) for x in middle], box)
 
 
@@ -161,7 +163,7 @@ def _midpoints(matrix: arb_mat) -> arb_mat:
 
 
 def _enclosure(system: System, box: list[arb]) -> tuple[Any, ...]:
-    """The zero in a box as rationals if they are simple, else in balls that shrink quickly."""
+    """Recognise the zero in a box if it is rational and simple, else shrink balls around it."""
     with precision(ENCLOSURE_BITS):
         for _ in range(8):
             smaller = _contraction(system, [x.mid() for x in box], box)

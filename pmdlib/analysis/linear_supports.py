@@ -60,7 +60,7 @@ class Mixtures:
 
 
 def _only_mixture(table: Array, used: Actions, rivals: Actions) -> Array | None:
-    """The mixture that indifference and a full support ``used`` determine, if it exists."""
+    """Solve for the mixture that indifference and a full support ``used`` determine, if any."""
     if len(used) == 1:
         paid = {table[rival, used[0]] for rival in rivals}
         return np.array([fmpq(1)], dtype=object) if len(paid) == 1 else None

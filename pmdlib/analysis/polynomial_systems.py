@@ -11,14 +11,14 @@ lies in such a box needs no further search. Boxes that neither decides are count
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
-from math import comb
 from typing import Any
 
 import numpy as np
 from flint import fmpq, fmpq_mpoly
 
+from pmdlib.analysis.bernstein import bernstein_table, evaluate_table, halved, rounding
 from pmdlib.analysis.krawczyk import Certificate, System, certify
-from pmdlib.arithmetic import UNIT_ROUNDOFF, Array, to_float
+from pmdlib.arithmetic import UNIT_ROUNDOFF, Array
 
 #: Boxes that are halved at once.
 _BATCH = 2048
@@ -110,7 +110,7 @@ def _moving_zero(
         fixed = [k for k in variables if k not in solved]
         for value in _PROBES:
             sliced = [p.subs({names[k]: value for k in fixed}) for p in equations]
-            if all(any(p.degrees()[k] for p in sliced) for k in solved):
+            if not any(p.is_constant() for p in sliced):
                 for found in _search(sliced, list(solved), budget)[0]:
                     if found.inside:
                         point = _filled(middle, fixed, [value] * len(fixed))
@@ -122,7 +122,7 @@ def _search(
     equations: list[fmpq_mpoly], variables: list[int], budget: int
 ) -> tuple[list[Certificate], int, float]:
     """Certified zeros near the closed cube of these variables; undecided boxes, their volume."""
-    table = _bernstein(equations, variables)
+    table = bernstein_table(equations, variables)
     size = len(variables)
     square = len(equations) == size
     system = System(equations, variables) if square else None
@@ -138,7 +138,7 @@ def _search(
             tables, lower = tables[:_BATCH], lower[:_BATCH]
         budget -= len(tables)
         width = 2.0 ** -np.array([(depth - k + size - 1) // size for k in range(size)])
-        keep = _undecided(tables, _rounding(table.shape, depth), square)
+        keep = _undecided(tables, rounding(table.shape, depth), square)
         tables, lower = tables[keep], lower[keep]
         if system is not None and depth and depth % size == 0 and 0 < len(lower) <= _BATCH // 8:
             _include(system, table, lower + width / 2, found)
@@ -150,31 +150,9 @@ def _search(
         elif len(lower):
             axis = depth % size
             shift = np.eye(size)[axis] * width[axis] / 2
-            halves = np.concatenate(_halved(tables, axis + 2))
+            halves = np.concatenate(halved(tables, axis + 2))
             stack.append((halves, np.concatenate([lower, lower + shift]), depth + 1))
     return found, boxes, volume
-
-
-def _bernstein(equations: list[fmpq_mpoly], variables: list[int]) -> Array:
-    """Bernstein coefficients (E, n_1 + 1, .., n_d + 1), scaled to at most 1, in float64."""
-    degrees = [max(int(p.degrees()[k]) for p in equations) for k in variables]
-    tables = np.full((len(equations), *(n + 1 for n in degrees)), fmpq(0), dtype=object)
-    for row, polynomial in zip(tables, equations, strict=True):
-        for powers, value in polynomial.to_dict().items():
-            row[tuple(int(powers[k]) for k in variables)] = value
-    for axis, n in enumerate(degrees):
-        change = np.array(
-            [[fmpq(comb(k, j), comb(n, j)) for j in range(n + 1)] for k in range(n + 1)],
-            dtype=object,
-        )
-        tables = np.moveaxis(np.tensordot(change, tables, axes=(1, axis + 1)), 0, axis + 1)
-    return np.stack([to_float(row / max(abs(row).flat)) for row in tables])
-
-
-def _rounding(shape: tuple[int, ...], depth: int) -> float:
-    """Bound the error of every coefficient: one rounding, and at most 2u for each mean."""
-    degrees = max(shape[1:]) - 1
-    return 2 * UNIT_ROUNDOFF * (1 + depth * degrees)
 
 
 def _undecided(tables: Array, error: float, square: bool) -> Array:
@@ -209,17 +187,6 @@ def _inverses(matrices: Array) -> Array:
     return np.asarray(np.linalg.inv(np.where(regular[:, None, None], scaled, identity)))
 
 
-def _halved(tables: Array, axis: int) -> tuple[Array, Array]:
-    """Bernstein coefficients on the two halves of an axis (de Casteljau)."""
-    row = np.moveaxis(tables, axis, 0)
-    left, right = [row[0]], [row[-1]]
-    while len(row) > 1:
-        row = (row[:-1] + row[1:]) / 2
-        left.append(row[0])
-        right.append(row[-1])
-    return np.moveaxis(np.stack(left), 0, axis), np.moveaxis(np.stack(right[::-1]), 0, axis)
-
-
 def _include(system: System, table: Array, starts: Array, found: list[Certificate]) -> None:
     """Certify what Newton's method finds from these starts (K, d), unless it is known already."""
     for point in _newton(table, starts):
@@ -232,41 +199,12 @@ def _include(system: System, table: Array, starts: Array, found: list[Certificat
 def _newton(table: Array, points: Array) -> Array:
     """Approximate zeros (K', d) near the unit cube, repeated ones left out."""
     for _ in range(_NEWTON_STEPS):
-        values, slopes = _evaluate(table, points)
+        values, slopes = evaluate_table(table, points)
         step = (_inverses(slopes) @ values[..., None])[..., 0]
         size = np.maximum(abs(slopes).max(axis=(-1, -2)), 1e-300)
         step = step / size[:, None]
         points = np.clip(points - step, -1.0, 2.0)
-    values, _ = _evaluate(table, points)
+    values, _ = evaluate_table(table, points)
     near = (abs(points - 0.5) < 0.6).all(axis=-1) & (abs(step) < 1e-9).all(axis=-1)
     _, first = np.unique(points[near].round(8), axis=0, return_index=True)
     return np.asarray(points[near][first])
-
-
-def _evaluate(table: Array, points: Array) -> tuple[Array, Array]:
-    """Values (K, E) and derivatives (K, E, d) of polynomials in Bernstein form."""
-    size = points.shape[-1]
-    weights, slopes = zip(
-        *(_basis(points[:, k], table.shape[k + 1] - 1) for k in range(size)), strict=True
-    )
-
-    def contract(factors: Sequence[Array]) -> Array:
-        result = np.broadcast_to(table, (len(points), *table.shape))
-        for factor in factors:
-            result = np.einsum("kea...,ka->ke...", result, factor)
-        return result
-
-    parts = [contract([*weights[:k], slopes[k], *weights[k + 1 :]]) for k in range(size)]
-    return contract(weights), np.stack(parts, axis=-1)
-
-
-def _basis(t: Array, degree: int) -> tuple[Array, Array]:
-    """Bernstein polynomials (K, degree + 1) and their derivatives."""
-
-    def values(n: int) -> Array:
-        return np.stack([comb(n, k) * t**k * (1 - t) ** (n - k) for k in range(n + 1)], axis=-1)
-
-    if degree == 0:
-        return values(0), np.zeros((len(t), 1))
-    lower = np.pad(values(degree - 1), ((0, 0), (1, 1)))
-    return values(degree), degree * (lower[:, :-1] - lower[:, 1:])

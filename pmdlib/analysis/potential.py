@@ -1,9 +1,9 @@
 """Is it a Markov potential game? An exact open cycle refutes; a stage potential explains.
 
 A value potential exists exactly if the value changes of the two moving agents sum to zero around
-every cycle (π_i, π_j) -> (π_i', π_j) -> (π_i', π_j') -> (π_i, π_j') -> back, in every state and whatever
-the others do. A value potential is always the discounted sum of a stage potential, and that has a
-closed form (`pmdlib.analysis.stage_potential`). So the question has three kinds of answer:
+every cycle (π_i, π_j) -> (π_i', π_j) -> (π_i', π_j') -> (π_i, π_j') -> back, in every state and
+whatever the others do. A value potential is always the discounted sum of a stage potential, and
+that has a closed form (`pmdlib.analysis.stage_potential`). So there are three kinds of answer:
 
 - **no**, proved: an open cycle, in exact rational arithmetic (`Cycle`);
 - **yes**, proved: the stage potential, with a certificate that covers all policies;
@@ -18,13 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from pmdlib.analysis.cycle_search import floating_pair, random_pure_policy, widest_cycle
 from pmdlib.analysis.cycles import (
     Cycle,
-    between,
     cycle_sum,
     exact_cycle,
-    random_pure_policy,
-    widest_cycle,
 )
 from pmdlib.analysis.policies import random_policy, random_rational_policy, replace
 from pmdlib.analysis.stage_potential import excess_game, is_certainly_potential, stage_potential
@@ -75,7 +73,7 @@ class PotentialTest:
         Whether the potential that the game states is right; None if it states none.
     chance : float
         Bound on the probability, over the draw of policies, that a game which is no Markov
-        potential game passes; 0 if the verdict is proved.
+        potential game closes all cycles exactly; 0 if the verdict is proved, 1 if not ``exact``.
     """
 
     verdict: bool
@@ -99,7 +97,7 @@ def is_markov_potential_game(
     """Test whether a game is a Markov potential game, in exact rational arithmetic.
 
     First each pair of agents walks one random cycle in floating point; where that stays open, a
-    witness of pure policies is sought (`widest_cycle`) and evaluated exactly. If there is none,
+    witness that is easy to read is sought (`widest_cycle`) and evaluated exactly. If there is none,
     all agents walk a cycle of 2N random rational moves: 1, 2, .., N move in turn, then 1, 2, .., N
     move back. **That closes for all policies exactly if all 4-cycles of two agents do**: a
     potential closes it, and the cycle of a pair is the special case in which the others "move" to
@@ -150,30 +148,25 @@ def is_markov_potential_game(
         stated = is_certainly_potential(exact, exact.potential) or _is_potential_at(
             exact, exact.potential, random_rational_policy(exact, rng, largest=WEIGHTS)
         )
-    # A value is a quotient of polynomials of degree NS in the weights, and 2N policies are visited.
-    degree = 2 * game.num_agents**2 * game.num_states
-    chance = 0.0 if proved or not tried else min(1.0, degree / WEIGHTS) ** cycles
+    chance = 0.0 if proved or not tried else _chance(exact) ** cycles if all_zero else 1.0
     return PotentialTest(True, worst, all_zero, tried, None, potential, proved, stated, chance)
 
 
 def _refuted(game: TabularGame, witness: Cycle, tried: int) -> PotentialTest:
     stated = False if game.has_potential else None
-    return PotentialTest(
-        False, witness.relative, False, tried, witness, None, True, stated, 0.0
-    )
+    return PotentialTest(False, witness.relative, False, tried, witness, None, True, stated, 0.0)
 
 
 def _readable_witness(game: TabularGame, rng: np.random.Generator) -> Cycle | None:
-    """Search, pair by pair, for an open cycle of pure policies and even mixes."""
+    """Search, pair by pair, for an open cycle of pure policies, else of even mixes as well."""
     for agents in combinations(range(game.num_agents), 2):
-        pair = between(game, agents, random_pure_policy(game, rng))
-        total, corners = cycle_sum(
-            pair, random_policy(pair, rng), (0, 1), random_policy(pair, rng)
-        )
+        pair = floating_pair(game, agents, random_pure_policy(game, rng))
+        total, corners = cycle_sum(pair, random_policy(pair, rng), (0, 1), random_policy(pair, rng))
         if _share(total, np.ptp(corners)) > _VISIBLY_OPEN:
-            witness = widest_cycle(game, agents, rng, restarts=2)
-            if witness.relative > DATA_ROUNDING:
-                return witness
+            for mixes in (False, True):
+                witness = widest_cycle(game, agents, rng, restarts=2, mixes=mixes)
+                if witness.relative > DATA_ROUNDING:
+                    return witness
     return None
 
 
@@ -203,6 +196,16 @@ def _grand_cycle(game: TabularGame, start: Policy, target: Policy) -> tuple[Arra
             seen.append(after)
             before = after
     return np.asarray(total), np.max(np.stack(seen)) - np.min(np.stack(seen))
+
+
+def _chance(game: TabularGame) -> float:
+    """Bound the share of random policies that close the cycle of a game without a potential.
+
+    In the weights of the policies a value is a quotient of polynomials of degree N S, and the cycle
+    visits 2N policies: its sum has a numerator of degree 2 N² S at most, and a polynomial of that
+    degree that is not zero vanishes for at most that share of 1 / `WEIGHTS` (Schwartz and Zippel).
+    """
+    return min(1.0, 2 * game.num_agents**2 * game.num_states / WEIGHTS)
 
 
 def _share(total: Array, spread: Any) -> float:

@@ -1,16 +1,17 @@
 """The stage potential of a game in closed form, and a proof, where there is one, that it is right.
 
-A value potential is a function Ψ(s, π) with V_i(π_i', π_-i)(s) - V_i(π)(s) = Ψ(π_i', π_-i)(s) - Ψ(π)(s)
-for all s, i, π, π_i'. A stage potential is a function φ(s, a) whose discounted sum Φ is one.
+A value potential is a function Ψ(s, π) of state and policies such that, for all s, i, π, π_i',
+V_i(π_i', π_-i)(s) - V_i(π)(s) = Ψ(π_i', π_-i)(s) - Ψ(π)(s). A stage potential is a function φ(s, a)
+whose discounted sum Φ is a value potential.
 
-**Every value potential comes from a stage potential.** Let φ(s, π) = Ψ(s, π) - γ Σ P^π(s'|s) Ψ(s', π).
+**Every value potential comes from a stage potential.** Let φ(s, π) = Ψ(s, π) - γ P^π(s) Ψ(π).
 If agent i changes its policy at other states than s, φ(s, .) changes as much as
-V_i(s) - γ P^π V_i = r_i^π(s) does: not at all. So φ(s, π) depends on π(s) only. If agent i changes at s,
-it changes by r_i^π'(s) - r_i^π(s) + γ (P^π' - P^π)(s) (V_i^π - Ψ^π), which is affine in π_i'(s).
-So φ(s, .) is the average of a table φ(s, a), and Ψ = Φ.
+V_i(s) - γ P^π V_i = r_i^π(s) does: not at all. So φ(s, π) depends on π(s) only. If agent i changes
+at s, φ(s, .) changes by r_i^π'(s) - r_i^π(s) + γ (P^π' - P^π)(s) (V_i^π - Ψ^π), which is affine in
+π_i'(s). So φ(s, .) is the average of a table φ(s, a), and Ψ = Φ.
 
-**It is unique** up to φ(s, a) + h(s) - γ Σ P(s'|s, a) h(s'), any h: Ψ is known up to a function of the
-start state.
+**It is unique** up to φ(s, a) + h(s) - γ Σ P(s'|s, a) h(s') with any h: Ψ is known up to a function
+of the start state.
 
 **It has a closed form**, `stage_potential`: let the agents move from "all play action 0 everywhere"
 to the joint action a at the one state s, in turn, and add up what the movers gain.
@@ -41,9 +42,9 @@ def stage_potential(game: TabularGame) -> Array:
                                       - \frac{A_k}{n}(s, a_1 .. a_{k-1}, 0 .. 0) \right]
 
     where A_k(s, a) is the advantage of a joint action over "all play 0" (which all do elsewhere),
-    and 1 / n(s, a) is how much more often s is visited if a is played there:
-    n(s, a) = 1 - γ Σ (P(s'|s, a) - P(s'|s, 0)) N(s', s), N = (I - γ P(.|., 0))^-1. A joint action at s
-    alone is worth V_k(x) + N(x, s) A_k(s, a) / n(s, a) to agent k.
+    and s is visited 1 / n(s, a) times as often if a is played there:
+    n(s, a) = 1 - γ Σ (P(s'|s, a) - P(s'|s, 0)) N(s', s), N = (I - γ P(.|., 0))^-1. For agent k, the
+    joint action a at s alone is worth V_k(x) + N(x, s) A_k(s, a) / n(s, a) from start state x.
 
     Parameters
     ----------
@@ -90,9 +91,9 @@ def excess_game(game: TabularGame, potential: Array) -> TabularGame:
 def is_certainly_potential(game: TabularGame, potential: Array) -> bool:
     """Prove, for all policies at once, that φ is a stage potential; False says nothing.
 
-    Sufficient for agent i: with u = r_i - φ and some h(s), the rest w = u + γ P h - h does not depend
-    on agent i's own action, and w = 0 on K, the states to which agent i's action can make a
-    difference, and all that can follow them. (h is the value of u when all play action 0.)
+    Sufficient for agent i: with u = r_i - φ and some h(s), the rest w = u + γ P h - h does not
+    depend on agent i's own action, and w = 0 on K, the states whose probability agent i's action
+    can change, and all that can follow them. (h is the value of u when all play action 0.)
 
     Proof: let two copies of the world differ in agent i's policy only. Move them together as long
     as the others' actions and the next states can be made the same; until they part they earn the
@@ -113,7 +114,7 @@ def is_certainly_potential(game: TabularGame, potential: Array) -> bool:
     base = exact.discount * kernel[:, 0]
     offsets = solve(eye(states, kernel) - base, excess[:, :, 0].T)
     rest = excess + exact.discount * np.moveaxis(kernel @ offsets, -1, 0) - offsets.T[..., None]
-    follows = np.asarray(kernel != 0).any(axis=1)
+    follows: Array = np.any(kernel != 0, axis=1)
     for agent in range(exact.num_agents):
         own = rest[agent].reshape(joint)
         if (own != own.take([0], axis=1 + agent)).any():
@@ -156,7 +157,7 @@ def smallest_range(game: TabularGame, potential: Array) -> Array:
     flat = potential.reshape(states, -1)
     plain = to_float(flat)
     scale = float(np.ptp(plain)) or 1.0
-    shaping = np.eye(states)[:, None] - float(game.discount) * to_float(kernel)
+    shaping = np.eye(states)[:, None] - float(to_float(game.discount)) * to_float(kernel)
     shaping = shaping.reshape(-1, states)
     ones, zeros = np.ones((plain.size, 1)), np.zeros((plain.size, 1))
     above = np.hstack([shaping, -ones, zeros])  # φ + h - γPh <= top
@@ -167,7 +168,7 @@ def smallest_range(game: TabularGame, potential: Array) -> Array:
         b_ub=np.append(-plain, plain) / scale,
         bounds=(None, None),
     )
-    if solution.status != 0:
+    if solution.x is None:
         raise NotConvergedError(f"the linear program of the gauge failed: {solution.message}")
     gauge = scale * (solution.x[:states] - solution.x[0])
     if potential.dtype == object:

@@ -14,7 +14,6 @@ all of which are alike. Signs at a root u ± √w are decided by comparing squar
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -22,17 +21,18 @@ import numpy as np
 from flint import fmpq, fmpq_poly
 
 from pmdlib.analysis.faces import FaceFindings, Support, Zero, mixing
-from pmdlib.arithmetic import Array, Ball, precision, sqrt
+from pmdlib.analysis.krawczyk import ENCLOSURE_BITS
+from pmdlib.analysis.surds import Surd, quadratic_roots
+from pmdlib.arithmetic import Array, precision
 from pmdlib.games.tabular import TabularGame
-
-#: Bits of the balls that enclose irrational probabilities.
-ENCLOSURE_BITS = 128
 
 #: Gains at the two ends of a probability, as polynomials in z.
 Ends = tuple[fmpq_poly, fmpq_poly]
 
-#: A solution (x, y, z), and whether it is alone.
-Solution = tuple[tuple[Any, Any, Any], bool | None]
+Point = tuple[Any, Any, Any]
+
+#: A solution (x, y, z), whether it is alone, and the ends of the curve on which it lies if not.
+Solution = tuple[Point, bool | None, Sequence[Point]]
 
 _HALF = fmpq(1, 2)
 _FREE = "any probability will do"
@@ -55,13 +55,18 @@ def solve_three_mixers(game: TabularGame, face: Support) -> FaceFindings:
     # Take an agent that never cares, if there is one, as the third.
     last = next((k for k in range(3) if not gains[k].any()), 2)
     order = [*(k for k in range(3) if k != last), last]
-    zeros = []
-    for point, alone in _solutions(*_renumbered(gains, order)):
-        weights = [np.array([fmpq(1)], dtype=object)] * len(face)
+
+    def weights(point: Point) -> tuple[Array, ...]:
+        full = [np.array([fmpq(1)], dtype=object)] * len(face)
         for k, value in zip(order, point, strict=True):
-            weights[agents[k]] = np.array([1 - value, value], dtype=object)
-        zeros.append(Zero(tuple(weights), alone))
-    return FaceFindings(tuple(zeros), flat=not any(gain.any() for gain in gains))
+            full[agents[k]] = np.array([1 - value, value], dtype=object)
+        return tuple(full)
+
+    zeros = tuple(
+        Zero(weights(point), alone, tuple(map(weights, ends)))
+        for point, alone, ends in _solutions(*_renumbered(gains, order))
+    )
+    return FaceFindings(zeros, flat=not any(gain.any() for gain in gains))
 
 
 def _renumbered(gains: Sequence[Array], order: Sequence[int]) -> tuple[Array, Array, Array]:
@@ -86,25 +91,30 @@ def _solutions(first: Array, second: Array, closing: Array) -> Iterator[Solution
     changes = {-gain[0] / gain[1] for gain in (*a, *b) if gain[1] != 0}
     changes = {z for z in changes if 0 < z < 1}
     if eliminant == 0:
-        for low, high in pairwise([fmpq(0), *sorted(changes), fmpq(1)]):
-            for point, _ in _slice(a, b, closing, (low + high) / 2):
-                yield point, False  # it moves with z
+        cuts = [fmpq(0), *sorted(changes), fmpq(1)]
+        moving = False
+        for low, high in pairwise(cuts):
+            for point, alone, _ in _slice(a, b, closing, (low + high) / 2):
+                moving = True
+                # A unique x and y at each z make a curve, else it is a surface.
+                curve = [(_limit(b, z), _limit(a, z), z) for z in (low, high)] if alone else []
+                yield point, False, curve
         for z in sorted(changes):
-            for point, alone in _slice(a, b, closing, z):
-                yield point, None if alone else False
+            for point, alone, ends in _slice(a, b, closing, z):
+                yield point, None if alone and moving else alone, ends
         return
-    roots = _quadratic_roots(eliminant)
+    roots = quadratic_roots(eliminant)
     rational = {z for z in roots if isinstance(z, fmpq) and 0 < z < 1}
     for z in sorted(changes | rational):
         yield from _slice(a, b, closing, z)
     for root in roots:
-        if isinstance(root, _Surd) and all(
+        if isinstance(root, Surd) and all(
             root.sign(left) * root.sign(right) < 0 for left, right in (a, b, _BETWEEN_0_AND_1)
         ):
             with precision(ENCLOSURE_BITS):
-                z = root.enclosure()
-                y, x = (left / (left - right) for left, right in (_at(a, z), _at(b, z)))
-            yield (x, y, z), True
+                ball = root.enclosure()
+                y, x = (left / (left - right) for left, right in (_at(a, ball), _at(b, ball)))
+            yield (x, y, ball), True, ()
 
 
 def _ends(gain: Array) -> Ends:
@@ -122,25 +132,48 @@ def _at(ends: Ends, z: Any) -> tuple[Any, Any]:
 
 
 def _slice(a: Ends, b: Ends, closing: Array, z: fmpq) -> Iterator[Solution]:
-    """Yield the solutions (x, y) for a rational z, and whether they are alone in their plane."""
+    """Yield the solutions with a rational z, and whether they are alone in their plane."""
     y, x = _indifferent(*_at(a, z)), _indifferent(*_at(b, z))
     if x is None or y is None:
         return
     if x is _FREE and y is _FREE:
         for point in _curve_point(closing):
-            yield (*point, z), False
+            yield (*point, z), False, [(*end, z) for end in _on_sides(closing)]
     elif y is _FREE:
         y = _indifferent(*_along(closing, x))
-        if y is not None:
-            yield (x, _HALF if y is _FREE else y, z), y is not _FREE
+        if y is _FREE:
+            yield (x, _HALF, z), False, [(x, fmpq(end), z) for end in (0, 1)]
+        elif y is not None:
+            yield (x, y, z), True, ()
     elif x is _FREE:
         x = _indifferent(*_along(closing.T, y))
-        if x is not None:
-            yield (_HALF if x is _FREE else x, y, z), x is not _FREE
+        if x is _FREE:
+            yield (_HALF, y, z), False, [(fmpq(end), y, z) for end in (0, 1)]
+        elif x is not None:
+            yield (x, y, z), True, ()
     else:
         left, right = _along(closing, x)
         if left + (right - left) * y == 0:
-            yield (x, y, z), True
+            yield (x, y, z), True, ()
+
+
+def _limit(ends: Ends, z: fmpq) -> Any:
+    """Where an agent is indifferent as z tends to an end of an interval of opposite signs."""
+    left, right = _at(ends, z)
+    if left == right:  # both vanish at this z, and nowhere else
+        left, right = ends[0][1], ends[1][1]
+    return left / (left - right)
+
+
+def _on_sides(corners: Array) -> Iterator[tuple[fmpq, fmpq]]:
+    """Where a bilinear function changes its sign on the sides of the unit square."""
+    for side in (0, 1):
+        y = _indifferent(*corners[side])
+        if isinstance(y, fmpq):
+            yield fmpq(side), y
+        x = _indifferent(*corners[:, side])
+        if isinstance(x, fmpq):
+            yield x, fmpq(side)
 
 
 def _indifferent(left: fmpq, right: fmpq) -> Any:
@@ -151,13 +184,13 @@ def _indifferent(left: fmpq, right: fmpq) -> Any:
 
 
 def _along(corners: Array, x: fmpq) -> tuple[fmpq, fmpq]:
-    """Ends, over y, of a bilinear function with these corners."""
+    """Return the ends, over y, of a bilinear function with these corners."""
     left, right = corners[0] + (corners[1] - corners[0]) * x
     return left, right
 
 
 def _curve_point(corners: Array) -> Iterator[tuple[fmpq, fmpq]]:
-    """A point of the open square where a bilinear function vanishes, if there is one.
+    """Yield a point of the open square where a bilinear function vanishes, if there is one.
 
     In the interior it is a mean of all corners, so it vanishes there exactly if they have both
     signs, or are all zero.
@@ -170,42 +203,3 @@ def _curve_point(corners: Array) -> Iterator[tuple[fmpq, fmpq]]:
         if y is not None:
             yield x, (_HALF if y is _FREE else y)
             return
-
-
-@dataclass(frozen=True)
-class _Surd:
-    """The irrational number ``rational`` + ``side``·√``square``."""
-
-    rational: fmpq
-    side: int
-    square: fmpq
-
-    def sign(self, affine: fmpq_poly) -> int:
-        """Sign of an affine function here, by comparing squares."""
-        first, second = affine[0] + affine[1] * self.rational, affine[1] * self.side
-        signs = _sign(first), _sign(second)
-        if 0 in signs or signs[0] == signs[1]:
-            return signs[0] or signs[1]
-        return signs[0] if first * first > second * second * self.square else signs[1]
-
-    def enclosure(self) -> Ball:
-        return self.rational + self.side * Ball(self.square).sqrt()
-
-
-def _sign(number: fmpq) -> int:
-    return int(number > 0) - int(number < 0)
-
-
-def _quadratic_roots(polynomial: fmpq_poly) -> list[fmpq | _Surd]:
-    """All real roots of a non-zero polynomial of degree at most two."""
-    constant, linear, square = (polynomial[k] for k in range(3))
-    if square == 0:
-        return [] if linear == 0 else [-constant / linear]
-    middle = -linear / (2 * square)
-    offset = middle * middle - constant / square
-    if offset < 0:
-        return []
-    root = sqrt(offset)
-    if isinstance(root, fmpq):
-        return [middle - root, middle + root]
-    return [_Surd(middle, side, offset) for side in (-1, 1)]

@@ -8,6 +8,7 @@ point number, whose error nobody knows, is refused.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,9 @@ class Ball:
         return _combine(arb.__rtruediv__, self, other)
 
     def __pow__(self, exponent: int) -> "Ball":
-        return _ball(self.arb ** int(exponent))
+        # Flint's power of a ball about 0 is not finite; its products are.
+        power = reduce(arb.__mul__, [self.arb] * abs(int(exponent)), arb(1))
+        return _ball(power if exponent >= 0 else 1 / power)
 
     def __neg__(self) -> "Ball":
         return _ball(-self.arb)

@@ -5,18 +5,53 @@ instances.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from flint import fmpq
+from scipy.optimize import minimize
+from scipy.special import softmax
 
+from pmdlib.analysis import bounds
+from pmdlib.arithmetic import Array, rationals, to_float
+from pmdlib.claims import constant_c, regret
 from pmdlib.claims.attacks import (
+    DIGITS,
+    MEASURES,
+    RATIO_DECIMALS,
+    ROUNDING_COST,
     exchangeable_euclidean_attack,
     exchangeable_kl_attack,
     first_fall,
+    gain_and_move,
+    in_floats,
+    nelder_mead,
     paper_step_attack,
+    share,
 )
-from pmdlib.claims.worst import Attack, save_worst
+from pmdlib.claims.claim import Claim, Instance
+from pmdlib.claims.worst import Attack, save_worst, simple
 from pmdlib.errors import PmdError
+from pmdlib.games.game import Policy
+from pmdlib.games.tabular import TabularGame
+
+#: Log-probabilities of policies and kernels stay within this of the middle: 1e-6 is the rarest.
+RAREST = 7.0
+
+#: Largest discount that a search may choose.
+LARGEST_DISCOUNT = 0.9
+
+#: What a measure is at most, also where it is infinite and would end a descent.
+FAR = 1e6
+
+#: Gain and move of a step so small that rounding decides their quotient: both are raised by this.
+VANISHING = 1e-9
+
+PROGRESS = next(claim for claim in constant_c.CLAIMS if claim.name == "best-action-progress")
+LOG_FORM = next(claim for claim in regret.CLAIMS if claim.name == "regret-kl-log")
 
 #: Attacks on symmetric populations: for each claim, the steps and how to attack N agents there.
 SYMMETRIC: dict[str, dict[str, Callable[[int], Attack]]] = {
@@ -68,23 +103,247 @@ def tightness_table(claim: str, agents: Sequence[int] = (2, 4, 8, 16, 32, 64)) -
     return pd.DataFrame(rows).assign(gap=lambda table: table["attack"] - table["proved"])
 
 
+# Games and policies as points of a box
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Identical-interest games of one size with their policies, as points of a box.
+
+    A point holds the payoffs, in [0, 1], and log-weights of every agent's policy; for several
+    states also log-weights of the kernel and of ρ, and the discount.
+    """
+
+    num_actions: tuple[int, ...]
+    num_states: int = 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the payoffs (S, A_1, .., A_N)."""
+        return (self.num_states, *self.num_actions)
+
+    @property
+    def limits(self) -> list[tuple[float, float]]:
+        """Lower and upper end of each coordinate of the box."""
+        weights, moves = self.num_states * sum(self.num_actions), self.num_states > 1
+        if moves:
+            weights += prod(self.shape) * self.num_states + self.num_states
+        box = [(0.0, 1.0)] * prod(self.shape) + [(-RAREST, RAREST)] * weights
+        return box + [(0.0, LARGEST_DISCOUNT)] * moves
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """Draw a point: payoffs rounded or not, policies near the middle or not."""
+        low, high = np.array(self.limits).T
+        point = np.where(low < 0, rng.normal(size=len(low)) * rng.choice([0.5, 1.5]), high / 2)
+        payoffs = rng.random(prod(self.shape)).round(int(rng.integers(0, 3)))
+        payoffs[rng.integers(len(payoffs))] = 1.0
+        point[: len(payoffs)] = payoffs
+        return np.asarray(np.clip(point, low, high))
+
+    def read(self, point: Array) -> tuple[TabularGame, Policy]:
+        """Return the game, its largest payoff 1, and the policy (1, S, A_i) at a point."""
+        sizes = [prod(self.shape), *[self.num_states * m for m in self.num_actions]]
+        payoffs, *logs, rest = np.split(point, np.cumsum(sizes))
+        policy = tuple(softmax(own.reshape(1, self.num_states, -1), axis=-1) for own in logs)
+        table = payoffs.reshape(self.shape) / max(payoffs.max(), VANISHING)
+        if self.num_states == 1:
+            return TabularGame(table, np.eye(1), discount=0.0), policy
+        kernel, initial, discount = np.split(rest, [-self.num_states - 1, -1])
+        kernel = softmax(kernel.reshape(*self.shape, self.num_states), axis=-1)
+        start = softmax(initial)
+        return TabularGame(table, kernel, discount=float(discount[0]), initial=start), policy
+
+
+def shorten(game: TabularGame, policy: Policy, digits: int) -> tuple[TabularGame, Policy]:
+    """Round a game of identical interest and a policy to decimals, as exact rationals."""
+    rounded = TabularGame(
+        simple(game.potential, digits),
+        _distributions(game.kernel, digits),
+        discount=simple([game.discount], digits)[0],
+        initial=_distributions(game.initial, digits),
+    )
+    return rounded, tuple(_distributions(own, digits) for own in policy)
+
+
+def _distributions(rows: Array, digits: int) -> Array:
+    """Round distributions to decimals; their largest entries take up the difference."""
+    rounded = simple(rows, digits)
+    largest = np.expand_dims(rows.argmax(axis=-1), -1)
+    off = 1 - rounded.sum(axis=-1, keepdims=True)
+    np.put_along_axis(
+        rounded, largest, np.take_along_axis(rounded, largest, axis=-1) + off, axis=-1
+    )
+    return rounded
+
+
+# Searches over the box
+
+#: A measure takes a game and a policy, exact or in floats, to what is to be made small.
+Measure = Callable[[TabularGame, Policy], float]
+
+
+def _descend(
+    arena: Arena, measure: Measure, rng: np.random.Generator, starts: int
+) -> tuple[TabularGame, Policy, float]:
+    """Descend from random points; shorten the best one while the measure hardly changes."""
+
+    def at(point: Array) -> float:
+        if not point[: prod(arena.shape)].any():
+            return FAR  # no payoff, no step
+        return min(measure(*arena.read(point)), FAR)
+
+    runs = [
+        minimize(at, arena.draw(rng), method="L-BFGS-B", bounds=arena.limits) for _ in range(starts)
+    ]
+    best = min(runs, key=lambda run: float(run.fun))
+    best = nelder_mead(at, best.x, bounds=arena.limits, maxfev=40 * len(arena.limits))
+    for digits in DIGITS:
+        game, policy = shorten(*arena.read(best.x), digits)
+        kept = measure(game, policy)
+        if kept <= best.fun * (1 + ROUNDING_COST) + ROUNDING_COST:
+            break
+    return game, policy, round(kept, RATIO_DECIMALS)
+
+
+def tensor_attack(
+    mirror_map: str,
+    num_actions: tuple[int, ...],
+    units: float,
+    rng: np.random.Generator,
+    *,
+    starts: int = 8,
+) -> Attack:
+    """Attack one step in any identical-interest game of one state, not only in symmetric ones.
+
+    Parameters
+    ----------
+    mirror_map : "kl" or "euclidean"
+    num_actions : tuple of int
+    units : float
+        ηQmax for the KL step, ηQmaxΛ for the Euclidean one.
+    rng : numpy.random.Generator
+    starts : int
+    """
+    euclidean = mirror_map == "euclidean"
+    q_step = units / (bounds.interaction_norm(num_actions) if euclidean else 1.0)
+
+    def measure(game: TabularGame, policy: Policy) -> float:
+        gain, moved = gain_and_move(game, policy, mirror_map, q_step)
+        return (gain + VANISHING) / (moved + VANISHING)
+
+    game, policy, _ = _descend(Arena(num_actions), measure, rng, starts)
+    return Attack(
+        claim="improvement-euclidean-sharp" if euclidean else "improvement-kl-constant-step",
+        case=f"actions {num_actions}, {'ηQmaxΛ' if euclidean else 'ηQmax'} = {units:g}",
+        measure=MEASURES[mirror_map],
+        ratio=share(game, policy, mirror_map, q_step),
+        proved=1 - units / (4 if euclidean else 2),
+        found=f"descent over payoffs and policies from {starts} starts",
+        game=game,
+        policy=policy,
+        extra={"units": fmpq(*float(units).as_integer_ratio())},
+    )
+
+
+def slack_attack(
+    claim: Claim, arena: Arena, rng: np.random.Generator, *, starts: int = 8, **extra: Any
+) -> Attack:
+    """Minimise the slack of a claim, over all of its inequalities, as the claim computes it.
+
+    Parameters
+    ----------
+    claim : Claim
+    arena : Arena
+    rng : numpy.random.Generator
+    starts : int
+    **extra
+        What else the claim reads: ``units``, or the number of ``iterations`` of a run.
+    """
+
+    def measure(game: TabularGame, policy: Policy) -> float:
+        if not all((own > 0).all() for own in policy):
+            return np.inf  # rounding took an action away, which the claims want played
+        floats, played = in_floats(game), tuple(to_float(own) for own in policy)
+        sides = claim.compare(Instance(floats, played, "adversary", extra))
+        return min(float(side.slack.min()) for side in sides if side.relation != "==")
+
+    game, policy, ratio = _descend(arena, measure, rng, starts)
+    given = ", ".join(f"{name} = {value}" for name, value in extra.items())
+    return Attack(
+        claim=claim.name,
+        case=f"actions {arena.num_actions}, {arena.num_states} states, {given}",
+        measure="larger side / smaller side",
+        ratio=ratio,
+        proved=1.0,
+        found=f"descent over games and policies from {starts} starts",
+        game=game,
+        policy=policy,
+        extra={name: _exact(value) for name, value in extra.items()},
+    )
+
+
+def _exact(value: float) -> Any:
+    return value if isinstance(value, int) else fmpq(*value.as_integer_ratio())
+
+
+def rare_start_attack(bits: int) -> Attack:
+    """Attack the log form of the KL regret: the best of two actions starts at 2^-bits.
+
+    What the sum of advantages has to overcome is log(1/p); all else stays bounded.
+    """
+    rare, extra = fmpq(1, 2**bits), {"iterations": 2 * bits}
+    one = rationals(np.ones((1, 1)), np.ones((1, 1)))
+    game = TabularGame(simple([[1, 0]], 0), one, discount=simple([0], 0)[0])
+    policy = (np.array([[[rare, 1 - rare]]], dtype=object),)
+    floats = Instance(in_floats(game), (to_float(policy[0]),), "adversary", extra)
+    slack = min(float(side.slack.min()) for side in LOG_FORM.compare(floats))
+    return Attack(
+        claim=LOG_FORM.name,
+        case=f"rare best action, 2^-{bits}",
+        measure="larger side / smaller side",
+        ratio=round(slack, RATIO_DECIMALS),
+        proved=1.0,
+        found="by hand",
+        game=game,
+        policy=policy,
+        extra=extra,
+    )
+
+
 def search(profile: str, rng: np.random.Generator) -> Iterator[Attack]:
     """Search for bad instances of every claim that an adversary knows how to attack.
 
     Parameters
     ----------
     profile : "quick" or "full"
-        How many starts each search has.
+        How many sizes and starts: seconds or minutes.
     rng : numpy.random.Generator
 
     Yields
     ------
     Attack
     """
+    full = profile == "full"
+    starts = 6 if full else 2
     for steps in SYMMETRIC.values():
         for attack in steps.values():
-            for count in (2, 8, 32, 64) if profile == "full" else (2, 8):
+            for count in (2, 8, 32, 64) if full else (2, 8):
                 yield attack(count)
+    for mirror_map, largest in (("kl", 2), ("euclidean", 4)):
+        for num_actions in ((2, 3), (3, 3), (2, 2, 2)) if full else ((2, 2),):
+            for units in (1, largest):
+                yield tensor_attack(mirror_map, num_actions, units, rng, starts=starts)
+    for part in (0.125, 0.5, 1.0):
+        yield slack_attack(PROGRESS, Arena((2,)), rng, starts=starts, units=part)
+    for bits in (40, 400):
+        yield rare_start_attack(bits)
+    runs = [(Arena((2,)), 2)]
+    if full:
+        runs = [(Arena((2,)), 1), (Arena((2,)), 8), (Arena((3,)), 16), (Arena((2, 2)), 4)]
+        runs += [(Arena((2,), num_states=2), 4)]
+    for claim in regret.CLAIMS:
+        for arena, iterations in runs:
+            yield slack_attack(claim, arena, rng, starts=starts // 2, iterations=iterations)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ and the step is one equation Σ_k a_k c_k = t in a box: a fractional knapsack, s
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from flint import fmpq
@@ -19,7 +20,7 @@ from scipy.stats import binom
 
 from pmdlib.analysis import bounds
 from pmdlib.analysis.values import Evaluation
-from pmdlib.arithmetic import Array, to_float
+from pmdlib.arithmetic import Array, is_exact, to_float
 from pmdlib.claims.one_step import Step
 from pmdlib.claims.worst import FIRST_FALLS, Attack, simple
 from pmdlib.errors import PmdError
@@ -135,9 +136,10 @@ class Population:
         gains = binom.pmf(counts, self.agents, np.minimum(after, 1)[..., None])
         gains = gains - binom.pmf(counts, self.agents, before[..., None])
         if self.mirror_map == "kl":
-            return slopes, gains, move, self.agents * (after - before) * move
+            moved = self.agents * (after - before) * move
+            return slopes, np.asarray(gains), move, moved
         target = np.where(after <= 1, 2 * move, np.inf)  # beyond the simplex there is no step
-        return slopes, gains, target, 2 * self.agents * move**2
+        return slopes, np.asarray(gains), target, 2 * self.agents * move**2
 
     def payoffs(self, places: Array, q_step: float) -> Array:
         """Worst payoffs by count, (..., N + 1)."""
@@ -164,35 +166,61 @@ class Population:
             x, moves = np.linspace(0, 1, 61) ** 2, np.linspace(np.log(self.smallest_move), 0, 41)
         places = np.stack(np.meshgrid(x, moves), axis=-1).reshape(-1, 2)
         best = places[np.argsort(measure(places))[:3]]
-        options = {"xatol": 1e-9, "fatol": 1e-13, "maxiter": 600}
-        found = [
-            minimize(lambda x: float(measure(x)), x0, method="Nelder-Mead", options=options)
-            for x0 in best
-        ]
+        found = [nelder_mead(lambda x: float(measure(x)), start) for start in best]
         return np.asarray(min(found, key=lambda result: float(result.fun)).x)
 
 
-def share(game: CountGame | TabularGame, policy: Policy, mirror_map: str, q_step: float) -> float:
-    """Take the step in floats and compute η · gain / Σ J (KL), or / Σ ||D||² (Euclidean).
+def nelder_mead(
+    measure: Callable[[Array], float],
+    start: Array,
+    *,
+    bounds: list[tuple[float, float]] | None = None,
+    maxfev: int = 1200,
+) -> Any:
+    """Descend without derivatives, as far as rounding lets the measure be told apart."""
+    options: Any = {"xatol": 1e-9, "fatol": 1e-13, "maxfev": maxfev}
+    return minimize(measure, start, method="Nelder-Mead", bounds=bounds, options=options)
+
+
+def in_floats(game: CountGame | TabularGame) -> CountGame | TabularGame:
+    """Round an identical-interest game to float64."""
+    if not is_exact(game.initial):
+        return game
+    if isinstance(game, CountGame):
+        return CountGame(to_float(game.payoffs))
+    return TabularGame(
+        to_float(game.potential),
+        to_float(game.kernel),
+        discount=float(to_float(game.discount)),
+        initial=to_float(game.initial),
+    )
+
+
+def gain_and_move(
+    game: CountGame | TabularGame, policy: Policy, mirror_map: str, q_step: float
+) -> tuple[float, float]:
+    """Take a step in floats: η · gain, and Σ J (KL) or Σ ||D||² (Euclidean).
 
     Parameters
     ----------
     game : CountGame or TabularGame
-        Exact, of one state, identical interest.
-    policy : tuple of N arrays (1, 1, A_i), exact
+        Identical interest, one state.
+    policy : tuple of N arrays (1, 1, A_i)
     mirror_map : "kl" or "euclidean"
     q_step : float
         ηQmax.
     """
-    floats: CountGame | TabularGame
-    if isinstance(game, CountGame):
-        floats = CountGame(to_float(game.payoffs))
-    else:
-        floats = TabularGame(to_float(game.potential), np.eye(1), discount=0.0)
+    floats = in_floats(game)
     before = Evaluation(floats, tuple(to_float(own) for own in policy))
     taken = Step(before, MIRROR_MAPS[mirror_map], q_step / floats.phi_max)
     moved = taken.divergences if mirror_map == "kl" else taken.squares
-    return round(float(taken.size * taken.one_state_gain[0, 0] / moved[0, 0]), RATIO_DECIMALS)
+    return float(taken.size * taken.one_state_gain[0, 0]), float(moved[0, 0])
+
+
+def share(game: CountGame | TabularGame, policy: Policy, mirror_map: str, q_step: float) -> float:
+    """Quotient of the two parts of `gain_and_move`: 1 in the limit of small steps."""
+    gain, moved = gain_and_move(game, policy, mirror_map, q_step)
+    return round(gain / moved, RATIO_DECIMALS)
 
 
 def _short_instance(
@@ -289,12 +317,8 @@ def first_fall(num_agents: int, mirror_map: str = "kl") -> Attack:
     population = Population(num_agents, mirror_map)
     place = population.minimise(population.failing_step)
     least = float(population.failing_step(place))
-    q_step = next(
-        q
-        for digits in range(4, 8)
-        for q in [np.ceil(least * 10**digits + 1) / 10**digits]
-        if q < least * (1 + 1e-3)
-    )
+    scale = 10 ** np.ceil(3.5 - np.log10(least))  # a little above, to four digits or so
+    q_step = float((np.ceil(least * scale) + 1) / scale)
     game, policy, kept = _short_instance(population, place, q_step)
     if not kept < 0:
         raise PmdError(f"the step ηQmax = {q_step} was to lose, and gains {kept:.3g}")
@@ -303,7 +327,7 @@ def first_fall(num_agents: int, mirror_map: str = "kl") -> Attack:
         claim=FIRST_FALLS[mirror_map],
         case=f"symmetric, N = {num_agents}",
         measure="ηQmax at which the potential falls",
-        ratio=float(q_step),
+        ratio=q_step,
         proved=safe,
         found="largest losing target of the linear program, Nelder-Mead over p and the move",
         game=game,

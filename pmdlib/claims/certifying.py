@@ -30,6 +30,7 @@ from pmdlib.claims.claim import (
     Instance,
     Relation,
 )
+from pmdlib.claims.evidence import Evidence
 from pmdlib.errors import NotConvergedError
 
 #: Two balls cannot prove two irrational numbers equal. They agree if their difference encloses 0 in
@@ -150,7 +151,8 @@ class Account:
             if not reason or bits >= LAST_BITS:
                 break
             bits *= 2
-        self._keep(instance, comparisons, bits, reason)
+        with precision(bits):
+            self._keep(instance, comparisons, bits, reason)
 
     def _keep(
         self,
@@ -198,6 +200,40 @@ def exact_instances(claim: Claim, rng: np.random.Generator) -> Iterator[Instance
     """Turn what a claim's generator yields into exact instances, one policy of each game."""
     for number, instance in enumerate(claim.instances(rng, SMALL)):
         yield instance.exact(number % instance.count)
+
+
+#: Instances that the exact and certified way decides.
+CERTIFIED = {"quick": 10, "full": 200}
+
+
+def check_rigorously(
+    claim: Claim, rng: np.random.Generator, profile: str, count: int | None = None
+) -> Evidence:
+    """Check a claim on rationals, and on balls where a side is irrational: no tolerance.
+
+    Parameters
+    ----------
+    claim : Claim
+    rng : numpy.random.Generator
+    profile : "quick" or "full"
+        Says how many instances to decide: `CERTIFIED`.
+    count : int, optional
+        An upper limit on that number.
+
+    Returns
+    -------
+    Evidence
+        The report says how many instances were decided, at how many bits the hardest, and how many
+        stayed undecided; they do not count.
+    """
+    wanted = min(CERTIFIED[profile], count or CERTIFIED[profile])
+    account = Account()
+    for number, instance in enumerate(exact_instances(claim, rng)):
+        account.check(claim, instance)
+        if account.decided >= wanted or number > 20 * wanted:
+            break
+    way = "certified" if account.bits else "exact"
+    return Evidence(way, account.decided, account.failures, account.report())
 
 
 def certify_control(control: Control) -> ControlResult:

@@ -260,12 +260,13 @@ class Claim:
     controls : tuple of Control
     sizes : mapping
         Number of instances for each profile.
-    symbolic : callable () -> iterator of Instance
-        Generic games whose entries are symbols, for identities that hold for all games of a shape.
+    symbolic : callable () -> iterator of Comparison
+        Sides of a generic game, whose entries are symbols: identities for all games of a shape.
     lemmas : tuple of Lemma
         Scalar facts that the proof rests on.
-    attacked : bool
-        Whether the adversary looks for counterexamples, and keeps the worst instance it finds.
+    attack : mapping, optional
+        What an attack on it carries besides game and policy, such as ``units`` or ``iterations``;
+        None if nobody attacks it.
     """
 
     name: str
@@ -278,9 +279,9 @@ class Claim:
     compare: Callable[[Instance], Iterator[Comparison]]
     controls: tuple[Control, ...]
     sizes: Mapping[str, int]
-    symbolic: Callable[[], Iterator[Instance]] | None = None
+    symbolic: Callable[[], Iterator[Comparison]] | None = None
     lemmas: tuple[Lemma, ...] = ()
-    attacked: bool = False
+    attack: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

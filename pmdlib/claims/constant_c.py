@@ -35,7 +35,9 @@ from pmdlib.claims.instances import (
     exact_policy,
     runs,
 )
+from pmdlib.claims.lemmas import BEST_ACTION
 from pmdlib.claims.one_step import MANY, with_step
+from pmdlib.claims.symbolic import generic_step
 from pmdlib.games import catalogue
 from pmdlib.games.game import Policy
 from pmdlib.games.tabular import TabularGame
@@ -110,7 +112,7 @@ def _c_sides(instance: Instance) -> Iterator[Comparison]:
     for own, q, advantage in zip(
         trace.policies, evaluation.averaged_q, evaluation.advantages, strict=True
     ):
-        best = q.argmax(axis=-1)[..., None]
+        best = largest_entries(q, 0).argmax(axis=-1)[..., None]
         logs = log(own)
         if not is_exact(logs):
             logs_size = max(logs_size, float(abs(logs).max()))
@@ -120,9 +122,8 @@ def _c_sides(instance: Instance) -> Iterator[Comparison]:
     rise = np.moveaxis(np.concatenate(rises, axis=-1), 0, 1)
     predicted = np.moveaxis(np.concatenate(expected, axis=-1), 0, 1)
     q_scale = game.reward_bound / (1 - game.discount)
-    tolerance = 64 * unit_roundoff(rise) * (logs_size + step * q_scale) + step * value_rounding(
-        game
-    )
+    logs_rounding = 64 * unit_roundoff(rise) * (logs_size + step * q_scale)
+    tolerance = logs_rounding + step * value_rounding(game)
     yield Comparison(rise, predicted, tolerance, "==", "rise of the best action's log-probability")
     yield Comparison(rise, 0, tolerance, ">=", "it never falls")
     if trace.iterations > 1:
@@ -180,6 +181,16 @@ def slow_switch_flow(
         lambda x: epsilon * x + total * np.logaddexp(0, x) + exponent, -2 * exponent / epsilon, 0
     )
     return float(-np.logaddexp(0, -root))
+
+
+def _generic_rise() -> Iterator[Comparison]:
+    """Rise of the log-probability of every action, for three actions and any advantages."""
+    own, advantage = generic_step()
+    moved = KL().update(own, advantage)
+    rise = advantage - KL().divergence(own, moved)
+    # Advantages have mean zero: the last one follows from the others.
+    mean = expectation(own, advantage)
+    yield Comparison(log(moved / own), rise - mean, 0, "==", "rise of the log-probability")
 
 
 def _enclosed_c(game: TabularGame, start: Policy, iterations: int) -> Array:
@@ -246,6 +257,8 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         sizes=MANY,
+        lemmas=BEST_ACTION,
+        attack={"units": 1.0},
     ),
     Claim(
         name="constant-c",
@@ -280,5 +293,6 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         sizes={"quick": 200, "full": 3000},
+        symbolic=_generic_rise,
     ),
 )

@@ -22,6 +22,7 @@ from pmdlib.claims.instances import (
     exact_policy,
     potential_instances,
 )
+from pmdlib.claims.symbolic import generic_instance
 from pmdlib.games import catalogue
 from pmdlib.games.families import Shape, shaped
 
@@ -169,6 +170,22 @@ def _q_for_advantage() -> Comparison:
     return Comparison(evaluation.averaged_q[0], evaluation.potential_q[0], 0, "==")
 
 
+# Generic games
+
+
+def _generic_advantages() -> Iterator[Comparison]:
+    yield from _advantage_sides(generic_instance(potential=True))
+
+
+def _generic_deviation() -> Iterator[Comparison]:
+    for agent in range(2):
+        yield from _deviation_sides(generic_instance(potential=False, agent=agent))
+
+
+def _generic_joint() -> Iterator[Comparison]:
+    yield from _joint_sides(generic_instance(potential=False))
+
+
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         name="potential-advantage",
@@ -192,6 +209,7 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         sizes=MANY,
+        symbolic=_generic_advantages,
     ),
     Claim(
         name="performance-difference",
@@ -208,6 +226,7 @@ CLAIMS: tuple[Claim, ...] = (
         compare=_deviation_sides,
         controls=_identity_controls(),
         sizes=MANY,
+        symbolic=_generic_deviation,
     ),
     Claim(
         name="performance-difference-joint",
@@ -230,5 +249,6 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         sizes=MANY,
+        symbolic=_generic_joint,
     ),
 )

@@ -114,6 +114,7 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         sizes=MANY,
+        attack={},
     ),
     Claim(
         name="improvement-euclidean-sharp",
@@ -141,5 +142,6 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         sizes=MANY,
+        attack={"units": 2.0},
     ),
 )

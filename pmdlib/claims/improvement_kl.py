@@ -14,6 +14,7 @@ from pmdlib.claims.instances import (
     exact_policy,
     potential_instances,
 )
+from pmdlib.claims.lemmas import CONSTANT_STEP, PAPER_STEP
 from pmdlib.claims.one_step import (
     MANY,
     POTENTIAL,
@@ -132,6 +133,8 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         sizes=MANY,
+        lemmas=PAPER_STEP,
+        attack={},
     ),
     Claim(
         name="improvement-kl-constant-step",
@@ -164,5 +167,7 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         sizes=MANY,
+        lemmas=CONSTANT_STEP,
+        attack={"units": 1.0},
     ),
 )

@@ -22,6 +22,7 @@ from pmdlib.arithmetic import (
     infinitesimal,
     is_exact,
     largest,
+    log,
     maximum,
     rationals,
     smallest,
@@ -39,6 +40,7 @@ from pmdlib.claims.claim import (
     Sizes,
 )
 from pmdlib.claims.instances import FULL_SUPPORT, games
+from pmdlib.claims.symbolic import distributions, generic_step
 from pmdlib.games import catalogue
 from pmdlib.learning.mirror_maps import KL, Euclidean, MirrorMap
 
@@ -278,6 +280,37 @@ def _plain_gradient(mutation: str) -> Comparison:
     return Comparison(new, tilt(own[0], direction), 0, "==")
 
 
+# Generic policies
+
+
+def _generic_points(mirror_map: MirrorMap) -> Iterator[Comparison]:
+    """Three points for any policies of three actions."""
+    points = tuple(distributions(name, (1,), 3) for name in "xyz")
+    slopes = [mirror_map.coordinates(policy) for policy in (points[2], points[1])]
+    yield _three_points(mirror_map, points, slopes, 0)
+
+
+def _generic_kl() -> Iterator[Comparison]:
+    """Yield the three-point identity of the closed form, and the first-order condition."""
+    own, gradient = generic_step()
+    kl, new = KL(), KL().update(own, gradient)
+    moved = expectation(new - own, gradient)
+    symmetric = kl.divergence(new, own) + kl.divergence(own, new)
+    yield Comparison(moved, symmetric, 0, "==", "three-point identity")
+    uphill = gradient - log(new) + log(own)
+    yield Comparison(uphill[..., 1:], uphill[..., :1], 0, "==", "first-order condition")
+    yield from _generic_points(kl)
+
+
+def _generic_natural_gradient() -> Iterator[Comparison]:
+    """(F + 1 1ᵀ) x = ∇V for x the averaged Q less its mean, in a single state visited always."""
+    own, q = generic_step()
+    fisher = own[..., :, None] * eye(3, own) - own[..., :, None] * own[..., None, :]
+    centred = q - q.sum(axis=-1, keepdims=True) / 3
+    gradient = own * (q - expectation(own, q)[..., None])
+    yield Comparison(((fisher + 1) @ centred[..., None])[..., 0], gradient, 0, "==")
+
+
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         name="mirror-step-euclidean",
@@ -305,6 +338,7 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         sizes=WITH_SOLVER,
+        symbolic=partial(_generic_points, Euclidean()),
     ),
     Claim(
         name="mirror-step-kl",
@@ -332,6 +366,7 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         sizes=WITH_SOLVER,
+        symbolic=_generic_kl,
     ),
     Claim(
         name="natural-gradient",
@@ -361,5 +396,6 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         sizes={"quick": 150, "full": 3000},
+        symbolic=_generic_natural_gradient,
     ),
 )

@@ -15,6 +15,7 @@ from pmdlib.arithmetic import (
     enclose,
     is_exact,
     largest,
+    largest_entries,
     log,
     smallest,
 )
@@ -27,6 +28,7 @@ from pmdlib.claims.claim import (
     value_rounding,
 )
 from pmdlib.claims.instances import FULL_SUPPORT, IS_POTENTIAL, POSITIVE, exact_policy, runs
+from pmdlib.claims.lemmas import CONSTANT_STEP, LOG_FORM
 from pmdlib.claims.one_step import (
     same_step,
     stated_constant,
@@ -105,9 +107,11 @@ def record(
 ) -> Run:
     """Run PMD from a batch of starts (B, S, A_i) and keep what the bounds need.
 
-    Exact starts are enclosed in balls: rationals would grow with every iteration.
+    Exact starts are enclosed in balls, because rationals grow with every iteration; not those of a
+    single agent in a single state, whose Q never changes.
     """
-    policy = tuple(enclose(own) for own in policy)
+    if game.num_agents * game.num_states > 1:
+        policy = tuple(enclose(own) for own in policy)
     trace = run_pmd(
         game, mirror_map, step, iterations, policy, record_policies=True, progress=False
     )
@@ -228,7 +232,7 @@ def log_form(game: MarkovGame, trace: Trace) -> tuple[Array, Array]:
     evaluation = Evaluation(game, tuple(own[:-1] for own in trace.policies))
     lefts, rights = [], []
     for own, advantage in zip(evaluation.policy, evaluation.advantages, strict=True):
-        best = advantage.argmax(axis=-1)  # raises if balls cannot decide it
+        best = largest_entries(advantage, 0).argmax(axis=-1)
         begins = np.ones(best.shape, dtype=bool)
         begins[1:] = best[1:] != best[:-1]
         mass = np.take_along_axis(own, best[..., None], axis=-1)[..., 0]
@@ -355,6 +359,7 @@ CLAIMS: tuple[Claim, ...] = (
             _no_mismatch("euclidean", "paper"),
         ),
         sizes=SIZES,
+        attack={"iterations": 4},
     ),
     Claim(
         name="regret-kl",
@@ -378,6 +383,8 @@ CLAIMS: tuple[Claim, ...] = (
             _no_mismatch("kl", "paper"),
         ),
         sizes=SIZES,
+        lemmas=CONSTANT_STEP,
+        attack={"iterations": 4},
     ),
     Claim(
         name="regret-kl-constant-step",
@@ -401,6 +408,8 @@ CLAIMS: tuple[Claim, ...] = (
             _no_mismatch("kl", "constant"),
         ),
         sizes=SIZES,
+        lemmas=CONSTANT_STEP,
+        attack={"iterations": 4},
     ),
     Claim(
         name="regret-kl-log",
@@ -426,5 +435,7 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         sizes=SIZES,
+        lemmas=LOG_FORM,
+        attack={"iterations": 4},
     ),
 )

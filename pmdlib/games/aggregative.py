@@ -175,7 +175,7 @@ class CountGame(MarkovGame):
 
 def _number(array: Array) -> Any:
     """Return the one entry of an array of no axes."""
-    return array.item()
+    return np.asarray(array).item()
 
 
 def _ones(shape: tuple[int, ...], *, exact: bool) -> Array:

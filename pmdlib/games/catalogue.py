@@ -56,6 +56,30 @@ def stage_potential_only() -> TabularGame:
     )
 
 
+def instalments() -> TabularGame:
+    """Settle a debt at once or in instalments: only mixed policies tell the difference; γ = 1/2.
+
+    In state 0 agent 1 asks for 1 at once (action 0), which settles the debt, or for instalments of
+    1/2 (action 1) for as long as agent 2 pays (action 1). As soon as agent 2 refuses, or all is
+    paid, nothing more happens (state 1). Agent 2 does not care.
+
+    Whoever pays for certain is worth 1 either way, and whoever refuses is worth 0: with pure
+    policies agent 1's choice never matters, and every cycle closes. If agent 2 pays with
+    probability q, asking at once is worth q and instalments are worth q / (2 - q). So this is no
+    Markov potential game, and a test with pure policies only would not notice.
+
+    References
+    ----------
+    Derived.
+    """
+    reward = np.zeros((2, 2, 2))
+    reward[0, :, 1] = 1.0, 0.5
+    kernel = np.zeros((2, 2, 2, 2))
+    kernel[..., 1] = 1.0
+    kernel[0, 1, 1] = 1.0, 0.0
+    return TabularGame([reward, np.zeros((2, 2, 2))], kernel, discount=0.5, initial=[1.0, 0.0])
+
+
 def anti_coordination() -> TabularGame:
     """φ = 1 if the two agents differ: the smallest game in which large steps overshoot."""
     return one_state([[0.0, 1.0], [1.0, 0.0]])
@@ -284,12 +308,109 @@ def demand_response(num_agents: int = 2) -> TabularGame:
     return TabularGame(rewards, kernel, discount=0.99)
 
 
+def perturbed_team(epsilon: float = 1 / 16) -> TabularGame:
+    """Two agents with a common reward, and ε more of their own: near a potential game; γ = 7/8.
+
+    In calm weather (state 0) the team earns 1 if both act and 1/4 if neither does; if both act, the
+    next state is rough (state 1), where it earns 1/2 for resting together and nothing else, and
+    which ends with probability 1/2. Agent 1 earns ε more if the two do the same, agent 2 if they
+    differ. ε = 0 is a game of identical interest.
+
+    References
+    ----------
+    In the style of the perturbed Markov team games of Guo, Li, Maheshwari, Sastry, Wu, "Markov
+    α-Potential Games", 2023; the numbers are ours.
+    """
+    team = np.array([[[0.25, 0.0], [0.0, 1.0]], [[0.5, 0.0], [0.0, 0.0]]])
+    same = np.eye(2)
+    kernel = np.zeros((2, 2, 2, 2))
+    kernel[0, ..., 0] = 1.0
+    kernel[0, 1, 1] = 0.0, 1.0
+    kernel[1] = 0.5
+    return TabularGame([team + epsilon * same, team + epsilon * (1 - same)], kernel, discount=0.875)
+
+
+def routing_in_weather(num_agents: int = 3) -> TabularGame:
+    """Two roads, and weather that nobody moves: a Markov potential game; γ = 7/8.
+
+    Every agent takes the high road or the low road (actions 0, 1). With load k the high road pays
+    each user 8 - k in fair weather (state 0) and 6 - 3k in foul, the low road 6 - k always. The
+    weather stays with probability 3/4. Rosenthal's potential Σ_road Σ_{k <= load} pay(road, k) is
+    exact in each state, and no action moves the state.
+
+    References
+    ----------
+    In the style of the Markov congestion games of the literature; the numbers are ours.
+    """
+    paid, rosenthal = _roads(num_agents)
+    kernel = np.array([[0.75, 0.25], [0.25, 0.75]])
+    return TabularGame(paid, kernel, discount=0.875, potential=rosenthal)
+
+
+def routing_with_wear(num_agents: int = 3) -> TabularGame:
+    """Two roads, of which traffic wears out one: the same stage games, but no potential; γ = 7/8.
+
+    Pay is that of `routing_in_weather`, with the high road intact (state 0) or worn (state 1). It
+    is worn next time with probability load / (2N), and half more if it is worn now. The stated
+    potential is Rosenthal's, right in each state by itself and wrong over time: who wears the road
+    out takes from those who use it later, and no stage potential sees that.
+
+    References
+    ----------
+    In the style of the Markov congestion games of Guo, Li, Maheshwari, Sastry, Wu, "Markov
+    α-Potential Games", 2023; the numbers are ours.
+    """
+    paid, rosenthal = _roads(num_agents)
+    load = (np.indices((2,) * num_agents) == 0).sum(axis=0)
+    worn = np.stack([load / (2 * num_agents), load / (2 * num_agents) + 0.5])
+    kernel = np.stack([1 - worn, worn], axis=-1)
+    return TabularGame(paid, kernel, discount=0.875, potential=rosenthal)
+
+
+def _roads(num_agents: int) -> tuple[list[Array], Array]:
+    """Rewards and Rosenthal potential of the two roads in the two states."""
+    if num_agents < 2:
+        raise InvalidGameError(f"routing has {num_agents} agents, must have at least 2")
+    joint = np.indices((2,) * num_agents)
+    high = (joint == 0).sum(axis=0)
+    loads = np.arange(num_agents + 1)
+    pay = np.array([[8 - loads, 6 - loads], [6 - 3 * loads, 6 - loads]], dtype=float)
+    pay[..., 0] = 0.0  # with nobody there, nobody is paid
+    total = pay.cumsum(axis=-1)
+    rosenthal = total[:, 0, high] + total[:, 1, num_agents - high]
+    taken = [pay[:, 0, high], pay[:, 1, num_agents - high]]
+    return [np.where(own == 0, *taken) for own in joint], rosenthal
+
+
+def separate_worlds() -> TabularGame:
+    """Each agent moves a state of its own, and likes the other's to be up: no potential; γ = 3/4.
+
+    State 2x + y: agent 1's world is up (x = 1) or down, agent 2's likewise (y). Each action says
+    where the own world goes next. Both earn 1 if both worlds are up; agent 1 earns 1 more if y = 1.
+
+    The extra term does not depend on agent 1, neither on its action nor on its world. Were policies
+    allowed to look at the own world only, this would be a potential game. But Markov policies see
+    the whole state: agent 2 may answer to x, and so agent 1 can move y.
+
+    References
+    ----------
+    In the style of potential games with one state for each agent; the numbers are ours.
+    """
+    first, second = np.divmod(np.arange(4), 2)
+    both = (first * second)[:, None, None] * np.ones((4, 2, 2))
+    kernel = np.zeros((4, 2, 2, 4))
+    for own, other in np.ndindex(2, 2):
+        kernel[:, own, other, 2 * own + other] = 1.0
+    return TabularGame([both + second[:, None, None], both], kernel, discount=0.75, potential=both)
+
+
 #: The games by name, each with the defaults of its function.
 CATALOGUE: dict[str, Callable[[], TabularGame]] = {
     function.__name__.replace("_", "-"): function
     for function in (
         stay_or_leave,
         stage_potential_only,
+        instalments,
         anti_coordination,
         isolated,
         slow_switch,
@@ -304,8 +425,24 @@ CATALOGUE: dict[str, Callable[[], TabularGame]] = {
         distancing,
         pollution_tax,
         demand_response,
+        perturbed_team,
+        routing_in_weather,
+        routing_with_wear,
+        separate_worlds,
     )
 }
+
+#: Those that are no Markov potential games; `pmdlib.analysis.verdicts` keeps the proofs.
+NOT_POTENTIAL = (
+    "stage-potential-only",
+    "instalments",
+    "distancing",
+    "pollution-tax",
+    "demand-response",
+    "perturbed-team",
+    "routing-with-wear",
+    "separate-worlds",
+)
 
 
 def payoff(game: TabularGame) -> Array:

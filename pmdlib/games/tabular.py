@@ -282,7 +282,9 @@ def _check_size(rewards: Array, discount: Any) -> None:
 
 def _check_discount(discount: Any) -> Any:
     try:
-        fits = np.ndim(discount) == 0 and not isinstance(discount, bool) and bool(0 <= discount < 1)
+        bad = not_finite(np.asarray(discount)) | certainly_negative(np.asarray(discount))
+        large = certainly_negative(np.asarray(1 - discount)) | (discount == 1)
+        fits = np.ndim(discount) == 0 and not isinstance(discount, bool) and not (bad or large)
     except (TypeError, ValueError):  # not a number, or several
         fits = False
     if not fits:

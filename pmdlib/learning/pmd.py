@@ -12,7 +12,17 @@ from tqdm import tqdm
 from pmdlib.analysis.equilibrium import gaps, log_constants_c, nash_regret
 from pmdlib.analysis.policies import check_policy, uniform_policy
 from pmdlib.analysis.values import Evaluation
-from pmdlib.arithmetic import Array, Ball, exp, is_exact, largest, not_finite, to_exact, to_float
+from pmdlib.arithmetic import (
+    Array,
+    Ball,
+    UndecidedError,
+    exp,
+    is_exact,
+    largest,
+    not_finite,
+    to_exact,
+    to_float,
+)
 from pmdlib.errors import InvalidPolicyError, PmdError
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.learning.mirror_maps import MirrorMap, get_mirror_map
@@ -225,10 +235,15 @@ def _start(game: MarkovGame, mirror_map: MirrorMap, initial_policy: Policy | Non
     return policy
 
 
-def _check_finite(policy: Policy, iteration: int, step: float) -> None:
+def _check_finite(policy: Policy, iteration: int, step: Any) -> None:
     for agent, own in enumerate(policy):
-        if not_finite(own).any():
-            raise PmdError(
-                f"the policy of agent {agent} is not finite after iteration {iteration} "
-                f"with step {step:g}"
+        if not not_finite(own).any():
+            continue
+        if is_exact(own):
+            raise UndecidedError(
+                f"after iteration {iteration} nothing is known of the policy of agent {agent}"
             )
+        raise PmdError(
+            f"the policy of agent {agent} is not finite after iteration {iteration} "
+            f"with step {step:g}"
+        )

@@ -18,48 +18,86 @@ def failures(name: str, entry: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+#: What a way of checking counts, one and many.
+COUNTED = {
+    "symbolic": ("identity", "identities"),
+    "interval": ("lemma", "lemmas"),
+    "adversarial": ("attack", "attacks"),
+}
+
+
 def shown(entry: Mapping[str, Any]) -> str:
-    """Say in which ways, on how many instances: "numeric, 2 400 instances"."""
-    parts = []
-    for way, result in entry["ways"].items():
-        number = result.get("instances")
-        if number is None:
-            parts.append(way)
-            continue
-        count = f"{number:,}".replace(",", "\N{NO-BREAK SPACE}")
-        skipped = f" ({result['skipped']} skipped)" if result.get("skipped") else ""
-        parts.append(f"{way}, {count} {'instance' if number == 1 else 'instances'}{skipped}")
-    return "; ".join(parts)
+    """Say in which ways, on how many instances: "numeric, 2 400 instances; symbolic, 8 identities".
+
+    "exact" and "certified" instances are proved; those that no precision decided are named beside
+    them and do not count.
+    """
+    return "; ".join(_way(way, result) for way, result in entry["ways"].items())
+
+
+def _way(way: str, result: Mapping[str, Any]) -> str:
+    number = result.get("instances")
+    if number is None:
+        return way
+    one, many = COUNTED.get(way, ("instance", "instances"))
+    count = f"{number:,}".replace(",", "\N{NO-BREAK SPACE}")
+    notes = [f"{result[word]} {word}" for word in ("skipped", "undecided") if result.get(word)]
+    return f"{way}, {count} {one if number == 1 else many}" + (
+        f" ({', '.join(notes)})" if notes else ""
+    )
 
 
 def tightest(entry: Mapping[str, Any]) -> str:
     """Say how close to failing the statement itself came: the first part of the claim, all ways.
 
-    The largest error of an equality; the smallest ratio of the larger side of an inequality to the
-    smaller, where the left side is what was measured and the right side the bound.
+    The largest error of an equality in floats; the smallest ratio of the larger side of an
+    inequality to the smaller, where the left side is what was measured and the right side the
+    bound. Attacks count too.
     """
-    said = [_slack(result) for result in entry["ways"].values()]
-    return "; ".join(text for text in said if text) or "–"
+    return _slack(list(entry["ways"].values())) or "–"
 
 
-def _slack(part: Mapping[str, Any]) -> str:
-    """Say the slack of one part: "bound/measured ≥ ×1.32", "error 3e-15"; nothing if none."""
-    if part.get("relation") == "==":
-        error = part.get("worst_error")
-        return "" if error is None else f"error {_short(error, 1)}"
-    slack = part.get("worst_slack")
-    ratio = {">=": "measured/bound", "<=": "bound/measured"}.get(part.get("relation", ""), "ratio")
-    return "" if slack is None else f"{ratio} ≥ ×{_ratio(slack)}"
+def _slack(results: Sequence[Mapping[str, Any]]) -> str:
+    """Say the slack of one part, all ways together: "bound/measured ≥ ×1.32", "error 3e-15"."""
+    said = [result for result in results if "relation" in result]
+    if not said:
+        return ""
+    relation = said[0]["relation"]
+    if relation == "==":
+        errors = [result["worst_error"] for result in said if "worst_error" in result]
+        return f"error {_short(errors[0], 1)}" if errors else ""
+    slacks = [result["worst_slack"] for result in said if "worst_slack" in result]
+    ratio = {">=": "measured/bound", "<=": "bound/measured"}.get(relation, "ratio")
+    numbers = [slack for slack in slacks if not isinstance(slack, str)]
+    return f"{ratio} ≥ ×{_ratio(min(numbers))}" if numbers else ""
 
 
-def _parts(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name the parts of a claim that has several, each with its slack."""
-    return [
-        (name, _slack(part) or "holds; no ratio to show")
+def _parts(entry: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name the parts of a claim that has several: what was proved of each, and its slack."""
+    names = dict.fromkeys(
+        name
         for result in entry["ways"].values()
-        for name, part in result.get("parts", {}).items()
-        if len(result["parts"]) > 1
-    ]
+        if len(result.get("parts", {})) > 1
+        for name in result["parts"]
+    )
+    rows = []
+    for name in names:
+        found = {
+            way: result["parts"][name]
+            for way, result in entry["ways"].items()
+            if name in result.get("parts", {})
+        }
+        proved = [_proved(way, part) for way, part in found.items()]
+        slack = _slack(list(found.values())) or "holds; no ratio to show"
+        rows.append((name, "; ".join(text for text in proved if text), slack))
+    return rows
+
+
+def _proved(way: str, part: Mapping[str, Any]) -> str:
+    """Say of one part how many comparisons were proved: "exact: 200 proved"; nothing for floats."""
+    words = ("proved", "agree", "undecided", "disproved")
+    counts = [f"{part[word]} {word}" for word in words if part.get(word)]
+    return f"{way}: {', '.join(counts)}" if counts else ""
 
 
 def _control(result: Mapping[str, Any]) -> str:
@@ -73,6 +111,12 @@ def _control(result: Mapping[str, Any]) -> str:
     return (
         f"{value} {sign} {_short(result['claimed'], 4)} {'fails' if result['refuted'] else 'holds'}"
     )
+
+
+def _outcome(result: Mapping[str, Any]) -> str:
+    """Say whether a control was refuted, and how surely."""
+    how = f", {result['how']}" if result.get("how") else ""
+    return f"refuted{how}" if result["refuted"] else f"NOT REFUTED{how}"
 
 
 def _ratio(value: float | str) -> str:
@@ -118,9 +162,9 @@ def text_table(entries: Entries) -> str:
         mark = "✓" if not failures(name, entry) else "✗"
         verdict = "" if entry["verdict"] == "verified" else f" {entry['verdict'].upper()}"
         rows.append((mark, name + verdict, tag(entry), shown(entry), tightest(entry)))
-        rows += [("", f"  part {part}", "", "", slack) for part, slack in _parts(entry)]
+        rows += [("", f"  part {part}", "", proved, slack) for part, proved, slack in _parts(entry)]
         for control, result in entry["controls"].items():
-            outcome = "refuted" if result["refuted"] else "NOT REFUTED"
+            outcome = _outcome(result)
             rows.append(("", f"  control {control}", "", outcome, _control(result)))
     return columns(rows)
 
@@ -159,10 +203,10 @@ def html_table(entries: Entries) -> str:
         formula = statement if "$" in statement else f"${statement}$"
         lines.append(_html_row(cells))
         lines.append(f'<tr><td></td><td colspan="4">{html.escape(formula)}</td></tr>')
-        for part, slack in _parts(entry):
-            lines.append(_html_row(("", f"part: {part}", "", "", slack)))
+        for part, proved, slack in _parts(entry):
+            lines.append(_html_row(("", f"part: {part}", "", proved, slack)))
         for control, result in entry["controls"].items():
-            outcome = "refuted" if result["refuted"] else "NOT REFUTED"
+            outcome = _outcome(result)
             description = result.get("description", "")
             cells = ("", f"control {control}", description, outcome, _control(result))
             lines.append(_html_row(cells))

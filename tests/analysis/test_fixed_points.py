@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 import pmdlib as pmd
-from pmdlib.analysis.fixed_points import classify, fixed_point_residual, fixed_points, jacobian
+from pmdlib.analysis.exact_games import exact_game
+from pmdlib.analysis.fixed_points import (
+    classify,
+    find_fixed_points,
+    fixed_point_residual,
+    fixed_points,
+    jacobian,
+)
+from pmdlib.arithmetic import Ball, to_float
 from pmdlib.games import catalogue
 from pmdlib.learning.mirror_maps import KL
 
@@ -140,10 +148,56 @@ def test_residual_of_a_batch_and_in_several_states():
     assert batch.min() > 0
 
 
+def test_a_tie_that_was_typed_in_decimals_is_a_tie():
+    """.8/2 = (1 + .12 + .04 + .44)/4 in decimals; the floats differ by 9e-17, and do not tie."""
+    game = catalogue.three_agents_degenerate()
+    read = {name: find_fixed_points(game, reading=name) for name in ("decimal", "binary")}
+    for found in read.values():
+        assert found.holds is True
+        assert len(found.points) == 10
+    loose = {
+        name: [p for p in f.points if p.nash and not p.quasi_strict] for name, f in read.items()
+    }
+    assert len(loose["decimal"]) == 1
+    assert loose["binary"] == []
+
+
+def test_exact_and_numerical_classification_agree():
+    rng = np.random.default_rng(8)
+    for shape in ((2, 2), (3, 3), (2, 2, 2)):
+        game = catalogue.one_state(rng.random(shape))
+        for point in fixed_points(game):
+            again = classify(game, point.policy)
+            assert again.support == point.support
+            assert (again.nash, again.strict, again.quasi_strict, again.isolated) == (
+                point.nash,
+                point.strict,
+                point.quasi_strict,
+                point.isolated,
+            )
+            assert again.conditioning == pytest.approx(point.conditioning)
+            assert point.certified
+            assert not again.certified
+            assert not again.rational
+
+
+def test_the_jacobian_in_rationals_is_the_one_in_floats():
+    game = catalogue.three_agents_degenerate()
+    for point in fixed_points(game):
+        exact = jacobian(exact_game(game), point.enclosure, ((0, 1),) * 3)
+        floats = jacobian(game, point.policy, ((0, 1),) * 3)
+        np.testing.assert_allclose(to_float(exact), floats, atol=1e-14)
+
+
 def test_bad_input_is_named():
     rng = np.random.default_rng(0)
-    with pytest.raises(pmd.InvalidGameError, match="needs a game of one state, this one has 2"):
-        fixed_points(pmd.TabularGame(rng.random((2, 2, 2)), np.eye(2), discount=0.5))
     game = catalogue.isolated()
     with pytest.raises(pmd.InvalidGameError, match="the policy is no fixed point"):
         classify(game, pmd.uniform_policy(game))
+    with pytest.raises(pmd.InvalidGameError, match="reading is 'octal', must be one of"):
+        find_fixed_points(game, reading="octal")
+    with pytest.raises(pmd.InvalidGameError, match=r"has 65025 choices of supports, must have at"):
+        find_fixed_points(catalogue.one_state(rng.random((8, 8))))
+    one = np.full((1, 1), Ball(1), dtype=object)
+    with pytest.raises(pmd.InvalidGameError, match="must hold floats or rationals"):
+        find_fixed_points(pmd.TabularGame(one, one, discount=0.0))

@@ -42,7 +42,13 @@ def test_names():
         "distancing",
         "pollution-tax",
         "demand-response",
+        "instalments",
+        "perturbed-team",
+        "routing-in-weather",
+        "routing-with-wear",
+        "separate-worlds",
     }
+    assert set(catalogue.NOT_POTENTIAL) < set(CATALOGUE)
 
 
 @pytest.mark.parametrize("name", sorted(set(CATALOGUE) - {"distancing"}))
@@ -234,3 +240,60 @@ def test_payoff_reads_one_state_identical_interest_games_only():
     for game in (catalogue.stay_or_leave(), catalogue.pollution_tax(2)):
         with pytest.raises(InvalidGameError, match="identical-interest game of one state"):
             payoff(game)
+
+
+def test_instalments_by_hand():
+    """Against a payer with probability q: q at once, q / (2 - q) in instalments."""
+    game = catalogue.instalments()
+    for q in (0.0, 0.25, 0.5, 1.0):
+        other = np.array([[1 - q, q], [0.5, 0.5]])
+        for action, worth in enumerate((q, q / (2 - q))):
+            policy = (np.eye(2)[[action, 0]], other)
+            assert_allclose(brute_force.values(game, policy), [[worth, 0], [0, 0]], atol=1e-12)
+
+
+def test_perturbed_team():
+    game = catalogue.perturbed_team(0.125)
+    first, second = game.rewards
+    assert first.tolist() == [[[0.375, 0], [0, 1.125]], [[0.625, 0], [0, 0.125]]]
+    assert second.tolist() == [[[0.25, 0.125], [0.125, 1]], [[0.5, 0.125], [0.125, 0]]]
+    for joint in itertools.product(range(2), repeat=2):
+        assert game.kernel[(0, *joint)].tolist() == ([0, 1] if joint == (1, 1) else [1, 0])
+        assert game.kernel[(1, *joint)].tolist() == [0.5, 0.5]
+    team = catalogue.perturbed_team(0.0).rewards
+    assert_array_equal(team[0], team[1])
+
+
+@pytest.mark.parametrize("agents", [2, 3, 5])
+def test_routing(agents):
+    weather, wear = catalogue.routing_in_weather(agents), catalogue.routing_with_wear(agents)
+    assert_array_equal(weather.rewards, wear.rewards)
+    assert_array_equal(weather.potential, wear.potential)
+    assert weather.kernel.tolist() == [[0.75, 0.25], [0.25, 0.75]]
+    pay = {(0, 0): lambda k: 8 - k, (1, 0): lambda k: 6 - 3 * k}
+    for state, joint in sampled(weather, 60):
+        load = (joint.count(0), joint.count(1))
+        each = [
+            [pay.get((state, road), lambda k: 6 - k)(k) for k in range(1, load[road] + 1)]
+            for road in range(2)
+        ]
+        for agent, road in enumerate(joint):
+            assert weather.rewards[(agent, state, *joint)] == each[road][-1]
+        assert weather.potential[(state, *joint)] == sum(map(sum, each))
+        worn = load[0] / (2 * agents) + state / 2
+        assert_allclose(wear.kernel[(state, *joint)], [1 - worn, worn])
+
+
+def test_routing_needs_two_agents():
+    for make in (catalogue.routing_in_weather, catalogue.routing_with_wear):
+        with pytest.raises(InvalidGameError, match="routing has 1 agents, must have at least 2"):
+            make(1)
+
+
+def test_separate_worlds():
+    game = catalogue.separate_worlds()
+    for state, joint in itertools.product(range(4), itertools.product(range(2), repeat=2)):
+        x, y = divmod(state, 2)
+        assert game.rewards[(0, state, *joint)] == x * y + y
+        assert game.rewards[(1, state, *joint)] == game.potential[(state, *joint)] == x * y
+        assert game.kernel[(state, *joint)].tolist() == np.eye(4)[2 * joint[0] + joint[1]].tolist()

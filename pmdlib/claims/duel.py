@@ -1,0 +1,44 @@
+"""Adversarial checks: the worst instances known, and a new search, each decided for certain."""
+
+import numpy as np
+
+from pmdlib.claims.adversary import Arena, slack_attack
+from pmdlib.claims.certifying import Account
+from pmdlib.claims.claim import Claim
+from pmdlib.claims.evidence import Evidence
+from pmdlib.claims.worst import load_worst
+
+#: Starts of the new search for each profile: seconds, whatever the claim.
+STARTS = {"quick": 1, "full": 4}
+
+
+def check_attacks(
+    claim: Claim, rng: np.random.Generator, profile: str, count: int | None = None
+) -> Evidence | None:
+    """Certify a claim on the worst instances known of it, and on those of a new search.
+
+    Parameters
+    ----------
+    claim : Claim
+    rng : numpy.random.Generator
+    profile : "quick" or "full"
+        How long to search.
+    count : int, optional
+        Not used: the number of stored instances decides.
+
+    Returns
+    -------
+    Evidence, or None if nobody attacks this claim
+        ``worst_slack`` is the smallest ratio of the larger side to the smaller over all attacks.
+    """
+    if claim.attack is None:
+        return None
+    fresh = slack_attack(claim, Arena((2, 2)), rng, starts=STARTS[profile], **claim.attack)
+    attacks = [*load_worst(claim.name), fresh]
+    account = Account()
+    for attack in attacks:
+        account.check(claim, attack.instance())
+    report = account.report()
+    worst = min(attacks, key=lambda attack: attack.slack)
+    report |= {"worst_case": worst.case, "share": worst.ratio, "proved_share": worst.proved}
+    return Evidence("adversarial", account.decided, account.failures, report)
