@@ -14,11 +14,10 @@ It is tight where one state is all there is, and zero for the four families of r
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import combinations
-from typing import Any
 
 import numpy as np
-from flint import fmpq
 
 from pmdlib.analysis.alpha_upper import best_potential, interchangeable
 from pmdlib.analysis.cycle_search import widest_cycle
@@ -38,7 +37,7 @@ class PotentialDistance:
 
     Attributes
     ----------
-    lower : exact rational
+    lower : fractions.Fraction
         |total| / length of ``cycle``; 0 without one.
     upper : float
         A bound for all policies, rounding included; 0 exactly if ``potential`` is proved right.
@@ -48,7 +47,7 @@ class PotentialDistance:
         The stage potential that attains the upper bound, with minimum 0.
     """
 
-    lower: Any
+    lower: Fraction
     upper: float
     cycle: Cycle | None
     potential: Array
@@ -97,10 +96,12 @@ def potential_distance(
         candidate = stage_potential(game.exact())
         if is_certainly_potential(game, candidate):
             potential = to_float(candidate)
-            return PotentialDistance(fmpq(0), 0.0, None, potential - potential.min())
+            return PotentialDistance(Fraction(0), 0.0, None, potential - potential.min())
     potential, upper = best_potential(game)
     cycle = _best_cycle(game, rng, lengths, restarts)
-    lower = abs(cycle.total) / cycle.length if cycle is not None else fmpq(0)
+    lower = Fraction(0)
+    if cycle is not None:
+        lower = abs(Fraction(int(cycle.total.p), int(cycle.total.q))) / cycle.length
     return PotentialDistance(lower, upper, cycle, potential)
 
 

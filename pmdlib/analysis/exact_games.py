@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from flint import fmpq, fmpz
 
-from pmdlib.arithmetic import Array, is_exact, to_exact
+from pmdlib.arithmetic import Array, is_exact, to_exact, to_float
 from pmdlib.errors import InvalidGameError
 from pmdlib.games.game import MarkovGame
 from pmdlib.games.tabular import TabularGame
@@ -44,6 +44,16 @@ def exact_game(game: MarkovGame, reading: str = "decimal") -> TabularGame:
         kernel / kernel.sum(axis=-1, keepdims=True),
         discount=discount,
         initial=initial / initial.sum(),
+    )
+
+
+def rounded_game(game: TabularGame) -> TabularGame:
+    """Return an exact game with all its numbers rounded to floats."""
+    return TabularGame(
+        [to_float(table) for table in game.rewards],
+        to_float(game.kernel),
+        discount=float(to_float(np.array([game.discount]))[0]),
+        initial=to_float(game.initial),
     )
 
 

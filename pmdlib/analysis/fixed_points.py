@@ -13,9 +13,9 @@ linear systems, three agents mixing two actions each by a quadratic equation, an
 by exclusion and certified inclusion, which may leave something open and then says so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from pmdlib.analysis.exact_games import exact_game
+from pmdlib.analysis.exact_games import exact_game, rounded_game
 from pmdlib.analysis.face_jacobians import jacobian
 from pmdlib.analysis.face_polynomials import solve_face
 from pmdlib.analysis.faces import FaceFindings, Support, all_faces, dimension, mixing
@@ -81,8 +81,8 @@ class FixedPointSet:
         Why, in words.
     undecided : tuple of OpenFace
         What a list that is not complete may have missed.
-    reading : str
-        What the game's floats stood for, see `exact_game`.
+    game : TabularGame
+        The game over rationals of which all this is true, see `exact_game`.
     """
 
     points: tuple[FixedPoint, ...]
@@ -90,7 +90,7 @@ class FixedPointSet:
     holds: bool | None
     reason: str
     undecided: tuple[OpenFace, ...]
-    reading: str
+    game: TabularGame = field(repr=False)
 
 
 def fixed_points(game: MarkovGame, *, reading: str = "decimal") -> list[FixedPoint]:
@@ -139,10 +139,11 @@ def find_fixed_points(
     """
     faces = all_faces(game)
     exact = exact_game(game, reading)
+    rounded = rounded_game(exact)
     solve = _Solver(exact, budget)
     findings = {face: solve(face) for face in faces}
     points = tuple(
-        describe(exact, game, face, zero, findings)
+        describe(exact, rounded, face, zero, findings)
         for face, found in findings.items()
         for zero in found.zeros
     )
@@ -150,7 +151,7 @@ def find_fixed_points(
         OpenFace(face, found.boxes, found.volume) for face, found in findings.items() if found.boxes
     )
     holds, reason = _verdict(points, undecided)
-    return FixedPointSet(points, not undecided, holds, reason, undecided, reading)
+    return FixedPointSet(points, not undecided, holds, reason, undecided, exact)
 
 
 def _verdict(

@@ -83,7 +83,7 @@ def _distance(game: TabularGame, test: PotentialTest, seed: int) -> tuple[float,
     if test.verdict and test.proved:
         return 0.0, 0.0
     found = potential_distance(game, np.random.default_rng(seed))
-    return float(to_float(found.lower)), found.upper
+    return float(found.lower), found.upper
 
 
 def find_witnesses(names: Iterable[str] = NOT_POTENTIAL) -> dict[str, Cycle]:

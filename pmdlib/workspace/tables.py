@@ -32,19 +32,23 @@ def shown(entry: Mapping[str, Any]) -> str:
     "exact" and "certified" instances are proved; those that no precision decided are named beside
     them and do not count.
     """
-    return "; ".join(_way(way, result) for way, result in entry["ways"].items())
+    said = shown_by(entry["ways"]).items()
+    return "; ".join(f"{way}, {number}" if number else way for way, number in said)
 
 
-def _way(way: str, result: Mapping[str, Any]) -> str:
+def shown_by(ways: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Say for each way how much it showed: {"numeric": "2 400 instances", ..}."""
+    return {way: _number(way, result) for way, result in ways.items()}
+
+
+def _number(way: str, result: Mapping[str, Any]) -> str:
     number = result.get("instances")
     if number is None:
-        return way
+        return ""
     one, many = COUNTED.get(way, ("instance", "instances"))
     count = f"{number:,}".replace(",", "\N{NO-BREAK SPACE}")
     notes = [f"{result[word]} {word}" for word in ("skipped", "undecided") if result.get(word)]
-    return f"{way}, {count} {one if number == 1 else many}" + (
-        f" ({', '.join(notes)})" if notes else ""
-    )
+    return f"{count} {one if number == 1 else many}" + (f" ({', '.join(notes)})" if notes else "")
 
 
 def tightest(entry: Mapping[str, Any]) -> str:

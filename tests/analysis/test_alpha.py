@@ -1,9 +1,10 @@
 """The distance α: exact where it is known, an interval that holds elsewhere."""
 
+from fractions import Fraction
+
 import brute_force
 import numpy as np
 import pytest
-from flint import fmpq
 from numpy.testing import assert_allclose
 
 from pmdlib.analysis import alpha_upper
@@ -11,7 +12,6 @@ from pmdlib.analysis.alpha import potential_distance
 from pmdlib.analysis.alpha_upper import best_potential, interchangeable
 from pmdlib.analysis.policies import random_policy, replace
 from pmdlib.analysis.potential import is_markov_potential_game
-from pmdlib.arithmetic import to_float
 from pmdlib.errors import NotPotentialError, PmdError
 from pmdlib.games import catalogue
 from pmdlib.games.families import FAMILIES, Shape, random_game
@@ -44,7 +44,7 @@ def test_two_by_two_is_a_quarter_of_the_cycle(discount, rng):
     ]
     known = abs(sum(gains)) / 4 / (1 - discount)
     found = potential_distance(one_state(first, second, discount), rng)
-    assert float(to_float(found.lower)) == pytest.approx(known)
+    assert float(found.lower) == pytest.approx(known)
     assert known <= found.upper <= known + 1e-8 / (1 - discount)
 
 
@@ -56,7 +56,7 @@ def test_rock_paper_scissors_needs_a_longer_cycle(rng):
     found = potential_distance(game, rng, restarts=20)
     assert found.lower >= short.lower > 0
     assert found.lower <= found.upper
-    assert found.upper == pytest.approx(float(to_float(found.lower)), abs=1e-8)
+    assert found.upper == pytest.approx(float(found.lower), abs=1e-8)
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
@@ -74,8 +74,8 @@ def test_families_are_at_distance_zero(family, rng):
 def test_named_games_lie_in_their_interval(name, rng):
     game = catalogue.CATALOGUE[name]()
     found = potential_distance(game, rng, restarts=2)
-    assert 0 < float(to_float(found.lower)) <= found.upper
-    assert found.lower == abs(found.cycle.total) / found.cycle.length
+    assert 0 < float(found.lower) <= found.upper
+    assert found.lower == abs(Fraction(str(found.cycle.total))) / found.cycle.length
     assert found.cycle.verify(game)
     assert found.upper <= np.ptp(game.rewards) / (1 - game.discount)
     assert found.potential.shape == (game.num_states, *game.num_actions)
@@ -84,7 +84,7 @@ def test_named_games_lie_in_their_interval(name, rng):
 
 def test_tight_with_several_states(rng):
     found = potential_distance(catalogue.perturbed_team(1 / 16), rng)
-    assert found.lower == fmpq(1, 2)
+    assert found.lower == Fraction(1, 2)
     assert found.upper == pytest.approx(0.5, abs=1e-8)
 
 
@@ -94,7 +94,7 @@ def test_no_deviation_beats_the_upper_bound(rng):
         potential, upper = best_potential(game)
         team = TabularGame(potential, game.kernel, discount=game.discount)
         worst = 0.0
-        for _ in range(60):
+        for _ in range(30):
             concentration = rng.choice([1.0, 0.01])
             policy, aim = (random_policy(game, rng, concentration=concentration) for _ in range(2))
             agent = int(rng.integers(2))
@@ -140,7 +140,7 @@ def test_units(rng):
 
 def test_too_large_or_no_tensors(rng, monkeypatch):
     monkeypatch.setattr(alpha_upper, "LARGEST_PROGRAM", 50)
-    with pytest.raises(PmdError, match="too large for bounds on its distance: .* than 50 inequ"):
+    with pytest.raises(PmdError, match=r"too large for bounds on its distance: .* than 50 "):
         potential_distance(catalogue.demand_response(), rng)
 
     class Other(MarkovGame):

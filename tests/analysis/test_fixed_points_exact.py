@@ -406,3 +406,14 @@ def test_two_states_complete_odd_and_nothing_missing(seed):
     assert max(fixed_point_residual(game, point.policy) for point in found.points) < 1e-12
     if seed == 0:
         assert list(missing(game, found, rng)) == []
+
+
+def test_a_game_of_rationals_is_taken_as_it_is():
+    third = np.array([[fmpq(1), fmpq(1, 3)], [0, fmpq(2, 3)]], dtype=object)[None]
+    game = pmd.TabularGame(third, np.array([[fmpq(1)]], dtype=object), discount=fmpq(0))
+    found = find_fixed_points(game)
+    assert [own[0, 0] for own in found.points[-1].enclosure] == [fmpq(1, 2), fmpq(1, 4)]
+    for point in found.points:
+        assert fixed_point_residual(found.game, point.enclosure) == 0
+    floats = find_fixed_points(catalogue.isolated())
+    assert all(fixed_point_residual(floats.game, p.enclosure) == 0 for p in floats.points)

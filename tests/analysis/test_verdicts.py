@@ -57,9 +57,7 @@ def _refuse(*_):
 def test_false_witnesses_are_refused(tmp_path):
     path = tmp_path / "witnesses.json"
     path.write_text(json.dumps({"separate-worlds": {**STORED["separate-worlds"], "total": "1"}}))
-    with pytest.raises(
-        PmdError, match="witness of 'separate-worlds' does not open: its sum is not"
-    ):
+    with pytest.raises(PmdError, match="witness of 'separate-worlds' does not open: its sum"):
         load_witnesses(path)
     path.write_text(json.dumps({"chess": STORED["separate-worlds"]}))
     with pytest.raises(PmdError, match="witness of 'chess': the catalogue has no such game"):
