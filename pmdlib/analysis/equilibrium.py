@@ -42,7 +42,7 @@ TIE_TOLERANCE = 1e-12
 POLICY_ITERATION_LIMIT = 1000
 
 
-def tie_tolerance(game: MarkovGame) -> float:
+def tie_tolerance(game: MarkovGame) -> Any:
     """Difference of two action values of ``game`` below which they count as equal; 0 if exact."""
     if is_exact(game.initial):
         return 0

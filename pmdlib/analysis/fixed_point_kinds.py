@@ -15,6 +15,7 @@ from pmdlib.arithmetic import (
     Array,
     Ball,
     UndecidedError,
+    largest,
     precision,
     to_float,
 )
@@ -91,14 +92,14 @@ def fixed_point_residual(game: MarkovGame, policy: Policy) -> Array | float:
 
     Returns
     -------
-    float, or ndarray (...) for a batch; units of reward.
+    float, or ndarray (...) for a batch; units of reward. In rationals it is exact.
     """
     evaluation = evaluate(game, policy)
     residuals = [
-        np.where(own > 0, abs(advantage), 0.0).max(axis=(-1, -2))
+        largest(np.where(own > 0, abs(advantage), 0), axis=(-1, -2))
         for own, advantage in zip(evaluation.policy, evaluation.advantages, strict=True)
     ]
-    return number_or_array(np.asarray(np.max(residuals, axis=0)))
+    return number_or_array(largest(np.stack(residuals, axis=-1)))
 
 
 def describe(
@@ -150,15 +151,23 @@ def _isolated(
         found = findings[between]
         if found.flat and found.continuum:
             return False  # the conditions hold here too, so this is a limit of its points
-        for end in (end for other in found.zeros for end in other.ends):
-            if all(
-                (a == b).all() for a, b in zip(policy_on(game, between, end), policy, strict=True)
-            ):
-                return False
+        ends = (policy_on(game, between, end) for other in found.zeros for end in other.ends)
+        if any(_same(end, policy) for end in ends):
+            return False
     around = [between for between in faces_between(face, possible) if not findings[between].finite]
     if all(is_regular(jacobian(game, policy, between)) for between in around):
         return True
     return None
+
+
+def _same(end: Policy, policy: Policy) -> bool:
+    """Compare with a policy of rationals; one with irrational entries is another."""
+    pairs = [
+        pair
+        for own in zip(end, policy, strict=True)
+        for pair in zip(*map(np.ravel, own), strict=True)
+    ]
+    return all(not isinstance(b, Ball) and bool(a == b) for a, b in pairs)
 
 
 def _by_place(parts: Policy) -> list[Array]:

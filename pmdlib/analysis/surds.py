@@ -33,7 +33,8 @@ class Surd:
 
     def enclosure(self) -> Ball:
         """Enclose it at the working precision."""
-        return self.rational + self.side * Ball(self.square).sqrt()
+        enclosed: Ball = Ball(self.rational) + self.side * Ball(self.square).sqrt()
+        return enclosed
 
 
 def _sign(number: fmpq) -> int:

@@ -3,30 +3,13 @@
 from pmdlib.arithmetic.arrays import (
     UNIT_ROUNDOFF,
     Array,
-    argmax,
     certainly_negative,
-    derivative,
     enclose,
-    exp,
-    eye,
-    infinitesimal,
     is_exact,
-    join,
-    largest,
-    largest_entries,
-    log,
-    log_normalise,
-    maximum,
     not_finite,
     rationals,
-    smallest,
-    solve,
-    sort,
-    sqrt,
-    tilt,
     to_exact,
     to_float,
-    union,
     unit_roundoff,
 )
 from pmdlib.arithmetic.balls import (
@@ -36,6 +19,29 @@ from pmdlib.arithmetic.balls import (
     UndecidedError,
     precision,
     working_bits,
+)
+from pmdlib.arithmetic.functions import (
+    derivative,
+    exp,
+    infinitesimal,
+    log,
+    log_normalise,
+    sqrt,
+    tilt,
+)
+from pmdlib.arithmetic.linear import (
+    eye,
+    join,
+    solve,
+)
+from pmdlib.arithmetic.order import (
+    argmax,
+    largest,
+    largest_entries,
+    maximum,
+    smallest,
+    sort,
+    union,
 )
 
 __all__ = [

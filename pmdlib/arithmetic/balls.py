@@ -102,28 +102,28 @@ class Ball:
         """Enclose both numbers."""
         return _ball(self.arb.union(_arb(other)))
 
-    def __add__(self, other: Any) -> "Ball":
+    def __add__(self, other: Any) -> Any:
         return _combine(arb.__add__, self, other)
 
-    def __radd__(self, other: Any) -> "Ball":
+    def __radd__(self, other: Any) -> Any:
         return _combine(arb.__add__, self, other)
 
-    def __sub__(self, other: Any) -> "Ball":
+    def __sub__(self, other: Any) -> Any:
         return _combine(arb.__sub__, self, other)
 
-    def __rsub__(self, other: Any) -> "Ball":
+    def __rsub__(self, other: Any) -> Any:
         return _combine(arb.__rsub__, self, other)
 
-    def __mul__(self, other: Any) -> "Ball":
+    def __mul__(self, other: Any) -> Any:
         return _combine(arb.__mul__, self, other)
 
-    def __rmul__(self, other: Any) -> "Ball":
+    def __rmul__(self, other: Any) -> Any:
         return _combine(arb.__mul__, self, other)
 
-    def __truediv__(self, other: Any) -> "Ball":
+    def __truediv__(self, other: Any) -> Any:
         return _combine(arb.__truediv__, self, other)
 
-    def __rtruediv__(self, other: Any) -> "Ball":
+    def __rtruediv__(self, other: Any) -> Any:
         return _combine(arb.__rtruediv__, self, other)
 
     def __pow__(self, exponent: int) -> "Ball":
@@ -140,19 +140,19 @@ class Ball:
     def __abs__(self) -> "Ball":
         return _ball(abs(self.arb))
 
-    def __lt__(self, other: Any) -> bool:
+    def __lt__(self, other: Any) -> Any:
         return _decide(self, other, "<", arb.__lt__, arb.__ge__)
 
-    def __le__(self, other: Any) -> bool:
+    def __le__(self, other: Any) -> Any:
         return _decide(self, other, "<=", arb.__le__, arb.__gt__)
 
-    def __gt__(self, other: Any) -> bool:
+    def __gt__(self, other: Any) -> Any:
         return _decide(self, other, ">", arb.__gt__, arb.__le__)
 
-    def __ge__(self, other: Any) -> bool:
+    def __ge__(self, other: Any) -> Any:
         return _decide(self, other, ">=", arb.__ge__, arb.__lt__)
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: object) -> Any:
         return _decide(self, other, "==", arb.__eq__, arb.__ne__)
 
     def __ne__(self, other: object) -> bool:
@@ -189,7 +189,7 @@ def _ball(value: arb) -> Ball:
     return ball
 
 
-def _combine(operation: Callable[[arb, arb], arb], ball: Ball, other: Any) -> Ball:
+def _combine(operation: Callable[[arb, arb], arb], ball: Ball, other: Any) -> Any:
     if type(other) is Ball:
         return _ball(operation(ball.arb, other.arb))
     if isinstance(other, _CONVERTIBLE):
@@ -203,7 +203,7 @@ def _decide(
     sign: str,
     certain: Callable[[arb, arb], bool],
     impossible: Callable[[arb, arb], bool],
-) -> bool:
+) -> Any:
     if type(other) is not Ball and not isinstance(other, _CONVERTIBLE):
         return NotImplemented
     right = _arb(other)

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-Operation = Callable[["Dual", "Dual"], Any]
+Operation = Callable[[Any, Any], Any]
 
 
-def _among_numbers(operation: Operation) -> Callable[["Dual", Any], Any]:
+def _among_numbers(operation: Operation) -> Operation:
     """Take plain numbers too; leave arrays to NumPy, which comes back entry by entry."""
 
     @wraps(operation)
-    def operate(left: "Dual", right: Any) -> Any:
+    def operate(left: Any, right: Any) -> Any:
         if isinstance(right, np.ndarray):
             return NotImplemented
         return operation(left, right if isinstance(right, Dual) else Dual(right, 0))
@@ -54,11 +54,11 @@ class Dual:
         return Dual(value, (self.slope - value * other.slope) / other.value)
 
     @_among_numbers
-    def __rsub__(self, other: "Dual") -> "Dual":
+    def __rsub__(self, other: "Dual") -> Any:
         return other - self
 
     @_among_numbers
-    def __rtruediv__(self, other: "Dual") -> "Dual":
+    def __rtruediv__(self, other: "Dual") -> Any:
         return other / self
 
     @_among_numbers

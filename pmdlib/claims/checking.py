@@ -43,7 +43,8 @@ def check_lemmas_of(
     open_lemmas = report["lemmas"] - report["proved"]
     survivors = report["controls"] - report["controls refuted"]
     failures = open_lemmas + survivors
-    return Evidence("interval", report["proved"], failures, report | {"failures": failures})
+    said = {"instances": report["proved"], "failures": failures} | report
+    return Evidence("interval", report["proved"], failures, said)
 
 
 #: The ways of checking, in the order of the ledger.

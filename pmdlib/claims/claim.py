@@ -17,7 +17,7 @@ Relation = Literal["==", ">=", "<="]
 Outcome = Literal["verified", "refuted", "inconclusive"]
 
 
-def value_rounding(game: MarkovGame) -> float:
+def value_rounding(game: MarkovGame) -> Any:
     """Bound the rounding error of a value, or of a sum over states of occupancy times averaged Q.
 
     A value solves a system with condition number at most (1+γ)/(1-γ) and right-hand sides of size
@@ -48,12 +48,16 @@ class Instance:
     extra : mapping
         What else the sides need: a target policy, an agent, a step, a run. Lists and arrays of more
         than two axes have one entry for each policy; arrays of two axes are policies (S, A_i).
+    twin : callable (which) -> Instance, optional
+        An exact counterpart of one of the policies, where rounding would lose what the instance is
+        about, such as being a fixed point.
     """
 
     game: Any
     policy: Policy
     source: str
     extra: Mapping[str, Any] = field(default_factory=dict)
+    twin: "Callable[[int], Instance] | None" = None
 
     def with_extra(self, **more: Any) -> "Instance":
         """Return the same instance with more in ``extra``."""
@@ -63,8 +67,11 @@ class Instance:
         """Return one of the policies as an instance over rationals with short denominators.
 
         The game is the one that its floats are, exactly; probabilities are rounded to multiples of
-        2^-`SHORT_BITS` (positive ones stay positive) and scaled to sum to one.
+        2^-`SHORT_BITS` (positive ones stay positive) and scaled to sum to one. An instance that
+        brings a ``twin`` returns that.
         """
+        if self.twin is not None:
+            return self.twin(which)
         return Instance(
             self.game if is_exact(self.game.initial) else self.game.exact(),
             tuple(_short(own[[which]]) for own in self.policy),
@@ -128,9 +135,9 @@ class Comparison:
         For which policies this part says something; all by default. The others are not counted.
     """
 
-    left: Array
-    right: Array
-    tolerance: float | Array
+    left: Any
+    right: Any
+    tolerance: Any
     relation: Relation
     part: str = "statement"
     applies: Array | bool = True
@@ -147,7 +154,7 @@ class Comparison:
     @property
     def holds(self) -> Array:
         """Whether the relation holds within tolerance, (B, ...); never where a side is NaN."""
-        return self.violation <= self.tolerance
+        return np.asarray(self.violation <= self.tolerance)
 
     @property
     def slack(self) -> Array:

@@ -108,7 +108,7 @@ def _c_sides(instance: Instance) -> Iterator[Comparison]:
         game, "kl", step, instance.extra["iterations"], instance.policy, record_policies=True
     )
     evaluation = Evaluation(game, tuple(own[:-1] for own in trace.policies))
-    rises, expected, logs_size = [], [], 1
+    rises, expected, logs_size = [], [], 1.0
     for own, q, advantage in zip(
         trace.policies, evaluation.averaged_q, evaluation.advantages, strict=True
     ):

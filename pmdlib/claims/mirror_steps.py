@@ -285,9 +285,9 @@ def _plain_gradient(mutation: str) -> Comparison:
 
 def _generic_points(mirror_map: MirrorMap) -> Iterator[Comparison]:
     """Three points for any policies of three actions."""
-    points = tuple(distributions(name, (1,), 3) for name in "xyz")
-    slopes = [mirror_map.coordinates(policy) for policy in (points[2], points[1])]
-    yield _three_points(mirror_map, points, slopes, 0)
+    target, new, old = (distributions(name, (1,), 3) for name in "xyz")
+    slopes = [mirror_map.coordinates(policy) for policy in (old, new)]
+    yield _three_points(mirror_map, (target, new, old), slopes, 0)
 
 
 def _generic_kl() -> Iterator[Comparison]:

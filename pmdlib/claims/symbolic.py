@@ -122,7 +122,7 @@ def is_zero(expression: Any) -> bool:
     names = {str(opaque.get(a, a)) if a in outer else str(a) for a in atoms}
     ring = fmpz_mpoly_ctx.get(sorted(names | {"x_"}), "lex")
     numerator, _ = _quotient(expression, ring, {})
-    return bool(numerator == 0)
+    return not numerator
 
 
 Quotient = tuple[fmpz_mpoly, fmpz_mpoly]

@@ -1,0 +1,132 @@
+"""Maxima, ties and sorting: decided for rationals, enclosed for balls."""
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import sympy
+
+from pmdlib.arithmetic.arrays import Array, certainly_negative, each, is_exact
+from pmdlib.arithmetic.balls import Ball
+
+
+def largest(array: Array, axis: int | tuple[int, ...] = -1, *, keepdims: bool = False) -> Array:
+    """Maximum along axes; balls enclose it, whichever entry attains it."""
+    if not is_exact(array):
+        return np.asarray(array.max(axis=axis, keepdims=keepdims))
+    return _reduce(_larger, array, axis, keepdims)
+
+
+def smallest(array: Array, axis: int | tuple[int, ...] = -1, *, keepdims: bool = False) -> Array:
+    """Minimum along axes; balls enclose it, whichever entry attains it."""
+    if not is_exact(array):
+        return np.asarray(array.min(axis=axis, keepdims=keepdims))
+    return _reduce(_smaller, array, axis, keepdims)
+
+
+def maximum(left: Array, right: Any) -> Array:
+    """Elementwise maximum; balls enclose it."""
+    if not (is_exact(left) or is_exact(right)):
+        return np.asarray(np.maximum(left, right))
+    return np.asarray(np.frompyfunc(_larger, 2, 1)(left, right), dtype=object)
+
+
+def _larger(x: Any, y: Any) -> Any:
+    if isinstance(x, Ball):
+        return x.maximum(y)
+    if isinstance(y, Ball):
+        return y.maximum(x)
+    if isinstance(x, sympy.Basic) or isinstance(y, sympy.Basic):
+        return sympy.Max(x, y)
+    return max(x, y)
+
+
+def _smaller(x: Any, y: Any) -> Any:
+    if isinstance(x, Ball):
+        return x.minimum(y)
+    if isinstance(y, Ball):
+        return y.minimum(x)
+    if isinstance(x, sympy.Basic) or isinstance(y, sympy.Basic):
+        return sympy.Min(x, y)
+    return min(x, y)
+
+
+def _reduce(
+    pick: Callable[[Any, Any], Any],
+    array: Array,
+    axis: int | tuple[int, ...],
+    keepdims: bool,
+) -> Array:
+    axes = sorted(a % array.ndim for a in ((axis,) if isinstance(axis, int) else axis))
+    kept = [a for a in range(array.ndim) if a not in axes]
+    rows = np.transpose(array, kept + axes).reshape([array.shape[a] for a in kept] + [-1])
+    result = np.empty(rows.shape[:-1], dtype=object)
+    for index in np.ndindex(*result.shape):
+        result[index] = reduce(pick, rows[index])
+    return np.expand_dims(result, tuple(axes)) if keepdims else result[()]
+
+
+def argmax(array: Array) -> Array:
+    """Index of a largest entry of the last axis; of balls, of the one with the largest lower end.
+
+    For balls that is a choice and no decision: what follows from it must not rely on its being
+    the largest.
+    """
+    if _has_balls(array):
+        array = each(lambda x: Ball(x).lower, array)
+    return np.asarray(array.argmax(axis=-1))
+
+
+def largest_entries(table: Array, tolerance: float) -> Array:
+    """Say which entries of a table (..., A) are largest, ties included: (..., A) of bool.
+
+    Parameters
+    ----------
+    table : ndarray (..., A)
+    tolerance : float
+        How far below the largest a tied entry may be; exact entries tie only if they are equal.
+
+    Raises
+    ------
+    UndecidedError
+        If balls overlap, so that it is not certain which is largest.
+    """
+    if not is_exact(table):
+        return np.asarray(table >= table.max(axis=-1, keepdims=True) - tolerance)
+    differences = table[..., :, None] - table[..., None, :]
+    beaten = np.asarray(certainly_negative(differences).any(axis=-1))
+    open_pairs = ~beaten[..., :, None] & ~np.eye(table.shape[-1], dtype=bool)
+    for index in np.argwhere(open_pairs):
+        if not differences[tuple(index)] >= 0:  # raises if it cannot be decided
+            beaten[tuple(index[:-1])] = True
+    return ~beaten
+
+
+def union(left: Array, right: Array) -> Array:
+    """Enclose two numbers, entry by entry; equal rationals stay as they are."""
+    return np.asarray(np.frompyfunc(_union, 2, 1)(left, right), dtype=object)
+
+
+def _union(x: Any, y: Any) -> Any:
+    if isinstance(x, Ball) or isinstance(y, Ball):
+        return Ball(x).union(y)
+    return x if x == y else Ball(x).union(y)
+
+
+def _has_balls(array: Array) -> bool:
+    return is_exact(array) and any(isinstance(entry, Ball) for entry in array.flat)
+
+
+def sort(array: Array) -> Array:
+    """Sort the last axis upwards.
+
+    Of balls, the k-th place encloses the k-th smallest number: it lies between the k-th smallest
+    lower end and the k-th smallest upper end.
+    """
+    if not _has_balls(array):
+        return np.sort(array, axis=-1)
+    lower = np.sort(each(lambda x: Ball(x).lower, array), axis=-1)
+    upper = np.sort(each(lambda x: Ball(x).upper, array), axis=-1)
+    both = np.frompyfunc(lambda low, high: Ball(low).union(high), 2, 1)
+    return np.asarray(both(lower, upper), dtype=object)
