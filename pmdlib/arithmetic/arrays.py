@@ -67,7 +67,7 @@ def to_exact(array: Any) -> Any:
     """
     if is_exact(array):
         return array
-    return each(lambda x: fmpq(*float(x).as_integer_ratio()), array)
+    return each(lambda x: fmpq(*x.as_integer_ratio()), np.asarray(array).astype(object))
 
 
 def rationals(numerators: Array, denominators: Array) -> Array:

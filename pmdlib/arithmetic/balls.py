@@ -9,6 +9,7 @@ point number, whose error nobody knows, is refused.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import reduce
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -128,7 +129,7 @@ class Ball:
 
     def __pow__(self, exponent: int) -> "Ball":
         # Flint's power of a ball about 0 is not finite; its products are.
-        power = reduce(arb.__mul__, [self.arb] * abs(int(exponent)), arb(1))
+        power = reduce(arb.__mul__, [self.arb] * abs(index(exponent)), arb(1))
         return _ball(power if exponent >= 0 else 1 / power)
 
     def __neg__(self) -> "Ball":
@@ -205,6 +206,8 @@ def _decide(
     impossible: Callable[[arb, arb], bool],
 ) -> Any:
     if type(other) is not Ball and not isinstance(other, _CONVERTIBLE):
+        if isinstance(other, float | np.floating):  # Python would call them different objects
+            raise TypeError(f"{ball.arb} {sign} {other!r}: a ball cannot be compared with a float")
         return NotImplemented
     right = _arb(other)
     if certain(ball.arb, right):
@@ -215,5 +218,7 @@ def _decide(
 
 
 def _rational(end: arb) -> fmpq:
+    if not end.is_finite():
+        raise UndecidedError(f"an enclosure has no finite end at {ctx.prec} bits")
     mantissa, exponent = end.man_exp()
     return fmpq(mantissa) * fmpq(2) ** int(exponent)

@@ -79,7 +79,8 @@ def tilt(weights: Array, exponents: Array) -> Array:
         tilted = weights * exp(exponents)
     else:
         used = np.where(weights > 0, exponents, -np.inf)
-        tilted = weights * np.exp(used - used.max(axis=-1, keepdims=True))
+        with np.errstate(over="ignore"):  # what is too far below the largest is -infinity
+            tilted = weights * np.exp(used - used.max(axis=-1, keepdims=True))
     return np.asarray(tilted / tilted.sum(axis=-1, keepdims=True))
 
 

@@ -1,12 +1,15 @@
 """Linear systems and outer products in every arithmetic."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import sympy
 from flint import arb_mat, fmpq, fmpq_mat
 
 from pmdlib.arithmetic.arrays import Array, each, is_exact
 from pmdlib.arithmetic.balls import Ball
+from pmdlib.arithmetic.duals import Dual
 from pmdlib.errors import NotConvergedError
 
 
@@ -65,11 +68,14 @@ def _solve_exactly(matrix: Array, right: Array) -> Array:
 
 
 def _eliminate(matrix: Array, right: Array) -> Array:
-    """Gauss-Jordan elimination for entries of any kind; any non-zero pivot will do."""
+    """Gauss-Jordan elimination for entries of any kind; any pivot that can divide will do."""
     size = len(matrix)
     table = np.concatenate([matrix, right], axis=1).astype(object)
+    # Python divides integers to floats; these divide exactly.
+    whole = sympy.Integer if any(isinstance(x, sympy.Basic) for x in table.flat) else fmpq
+    table = each(lambda x: whole(x) if isinstance(x, int) else x, table)
     for column in range(size):
-        pivot = next((row for row in range(column, size) if table[row, column] != 0), None)
+        pivot = next((row for row in range(column, size) if _divides(table[row, column])), None)
         if pivot is None:
             raise NotConvergedError(f"an exact {size}x{size} linear system is singular")
         table[[column, pivot]] = table[[pivot, column]]
@@ -78,6 +84,10 @@ def _eliminate(matrix: Array, right: Array) -> Array:
             if row != column and table[row, column] != 0:
                 table[row] = table[row] - table[row, column] * table[column]
     return table[:, size:]
+
+
+def _divides(pivot: Any) -> bool:
+    return bool((pivot.value if isinstance(pivot, Dual) else pivot) != 0)
 
 
 def join(arrays: Sequence[Array]) -> Array:

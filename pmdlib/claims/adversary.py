@@ -5,30 +5,24 @@ instances.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from flint import fmpq
-from scipy.optimize import minimize
-from scipy.special import softmax
 
 from pmdlib.analysis import bounds
-from pmdlib.arithmetic import Array, rationals, to_float
+from pmdlib.arithmetic import rationals, to_float
 from pmdlib.claims import constant_c, regret
+from pmdlib.claims.arena import VANISHING, Arena, descend
 from pmdlib.claims.attacks import (
-    DIGITS,
     MEASURES,
     RATIO_DECIMALS,
-    ROUNDING_COST,
     exchangeable_euclidean_attack,
     exchangeable_kl_attack,
     first_fall,
     gain_and_move,
     in_floats,
-    nelder_mead,
     paper_step_attack,
     share,
 )
@@ -37,18 +31,6 @@ from pmdlib.claims.worst import Attack, save_worst, simple
 from pmdlib.errors import PmdError
 from pmdlib.games.game import Policy
 from pmdlib.games.tabular import TabularGame
-
-#: Log-probabilities of policies and kernels stay within this of the middle: 1e-6 is the rarest.
-RAREST = 7.0
-
-#: Largest discount that a search may choose.
-LARGEST_DISCOUNT = 0.9
-
-#: What a measure is at most, also where it is infinite and would end a descent.
-FAR = 1e6
-
-#: Gain and move of a step so small that rounding decides their quotient: both are raised by this.
-VANISHING = 1e-9
 
 PROGRESS = next(claim for claim in constant_c.CLAIMS if claim.name == "best-action-progress")
 LOG_FORM = next(claim for claim in regret.CLAIMS if claim.name == "regret-kl-log")
@@ -103,108 +85,6 @@ def tightness_table(claim: str, agents: Sequence[int] = (2, 4, 8, 16, 32, 64)) -
     return pd.DataFrame(rows).assign(gap=lambda table: table["attack"] - table["proved"])
 
 
-# Games and policies as points of a box
-
-
-@dataclass(frozen=True)
-class Arena:
-    """Identical-interest games of one size with their policies, as points of a box.
-
-    A point holds the payoffs, in [0, 1], and log-weights of every agent's policy; for several
-    states also log-weights of the kernel and of ρ, and the discount.
-    """
-
-    num_actions: tuple[int, ...]
-    num_states: int = 1
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the payoffs (S, A_1, .., A_N)."""
-        return (self.num_states, *self.num_actions)
-
-    @property
-    def limits(self) -> list[tuple[float, float]]:
-        """Lower and upper end of each coordinate of the box."""
-        weights, moves = self.num_states * sum(self.num_actions), self.num_states > 1
-        if moves:
-            weights += prod(self.shape) * self.num_states + self.num_states
-        box = [(0.0, 1.0)] * prod(self.shape) + [(-RAREST, RAREST)] * weights
-        return box + [(0.0, LARGEST_DISCOUNT)] * moves
-
-    def draw(self, rng: np.random.Generator) -> Array:
-        """Draw a point: payoffs rounded or not, policies near the middle or not."""
-        low, high = np.array(self.limits).T
-        point = np.where(low < 0, rng.normal(size=len(low)) * rng.choice([0.5, 1.5]), high / 2)
-        payoffs = rng.random(prod(self.shape)).round(int(rng.integers(0, 3)))
-        payoffs[rng.integers(len(payoffs))] = 1.0
-        point[: len(payoffs)] = payoffs
-        return np.asarray(np.clip(point, low, high))
-
-    def read(self, point: Array) -> tuple[TabularGame, Policy]:
-        """Return the game, its largest payoff 1, and the policy (1, S, A_i) at a point."""
-        sizes = [prod(self.shape), *[self.num_states * m for m in self.num_actions]]
-        payoffs, *logs, rest = np.split(point, np.cumsum(sizes))
-        policy = tuple(softmax(own.reshape(1, self.num_states, -1), axis=-1) for own in logs)
-        table = payoffs.reshape(self.shape) / max(payoffs.max(), VANISHING)
-        if self.num_states == 1:
-            return TabularGame(table, np.eye(1), discount=0.0), policy
-        kernel, initial, discount = np.split(rest, [-self.num_states - 1, -1])
-        kernel = softmax(kernel.reshape(*self.shape, self.num_states), axis=-1)
-        start = softmax(initial)
-        return TabularGame(table, kernel, discount=float(discount[0]), initial=start), policy
-
-
-def shorten(game: TabularGame, policy: Policy, digits: int) -> tuple[TabularGame, Policy]:
-    """Round a game of identical interest and a policy to decimals, as exact rationals."""
-    rounded = TabularGame(
-        simple(game.potential, digits),
-        _distributions(game.kernel, digits),
-        discount=simple([game.discount], digits)[0],
-        initial=_distributions(game.initial, digits),
-    )
-    return rounded, tuple(_distributions(own, digits) for own in policy)
-
-
-def _distributions(rows: Array, digits: int) -> Array:
-    """Round distributions to decimals; their largest entries take up the difference."""
-    rounded = simple(rows, digits)
-    largest = np.expand_dims(rows.argmax(axis=-1), -1)
-    off = 1 - rounded.sum(axis=-1, keepdims=True)
-    np.put_along_axis(
-        rounded, largest, np.take_along_axis(rounded, largest, axis=-1) + off, axis=-1
-    )
-    return rounded
-
-
-# Searches over the box
-
-#: A measure takes a game and a policy, exact or in floats, to what is to be made small.
-Measure = Callable[[TabularGame, Policy], float]
-
-
-def _descend(
-    arena: Arena, measure: Measure, rng: np.random.Generator, starts: int
-) -> tuple[TabularGame, Policy, float]:
-    """Descend from random points; shorten the best one while the measure hardly changes."""
-
-    def at(point: Array) -> float:
-        if not point[: prod(arena.shape)].any():
-            return FAR  # no payoff, no step
-        return min(measure(*arena.read(point)), FAR)
-
-    runs = [
-        minimize(at, arena.draw(rng), method="L-BFGS-B", bounds=arena.limits) for _ in range(starts)
-    ]
-    best = min(runs, key=lambda run: float(run.fun))
-    best = nelder_mead(at, best.x, bounds=arena.limits, maxfev=40 * len(arena.limits))
-    for digits in DIGITS:
-        game, policy = shorten(*arena.read(best.x), digits)
-        kept = measure(game, policy)
-        if kept <= best.fun * (1 + ROUNDING_COST) + ROUNDING_COST:
-            break
-    return game, policy, round(kept, RATIO_DECIMALS)
-
-
 def tensor_attack(
     mirror_map: str,
     num_actions: tuple[int, ...],
@@ -231,7 +111,7 @@ def tensor_attack(
         gain, moved = gain_and_move(game, policy, mirror_map, q_step)
         return (gain + VANISHING) / (moved + VANISHING)
 
-    game, policy, _ = _descend(Arena(num_actions), measure, rng, starts)
+    game, policy, _ = descend(Arena(num_actions), measure, rng, starts)
     return Attack(
         claim="improvement-euclidean-sharp" if euclidean else "improvement-kl-constant-step",
         case=f"actions {num_actions}, {'ηQmaxΛ' if euclidean else 'ηQmax'} = {units:g}",
@@ -267,7 +147,7 @@ def slack_attack(
         sides = claim.compare(Instance(floats, played, "adversary", extra))
         return min(float(side.slack.min()) for side in sides if side.relation != "==")
 
-    game, policy, ratio = _descend(arena, measure, rng, starts)
+    game, policy, ratio = descend(arena, measure, rng, starts)
     given = ", ".join(f"{name} = {value}" for name, value in extra.items())
     return Attack(
         claim=claim.name,

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from pmdlib.claims.adversary import Arena, slack_attack
+from pmdlib.claims.adversary import slack_attack
+from pmdlib.claims.arena import Arena
 from pmdlib.claims.certifying import Account
 from pmdlib.claims.claim import Claim
 from pmdlib.claims.evidence import Evidence

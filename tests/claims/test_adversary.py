@@ -16,14 +16,13 @@ from pmdlib.claims import claims
 from pmdlib.claims.adversary import (
     LOG_FORM,
     PROGRESS,
-    Arena,
     rare_start_attack,
     search,
-    shorten,
     slack_attack,
     tensor_attack,
     tightness_table,
 )
+from pmdlib.claims.arena import Arena, shorten
 from pmdlib.claims.attacks import (
     Population,
     exchangeable_euclidean_attack,
