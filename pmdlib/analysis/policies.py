@@ -177,11 +177,11 @@ def in_arithmetic_of(game: MarkovGame, distributions: Array) -> Array:
     Floats become the rationals that they are, scaled to sum to exactly 1; exact numbers are
     rounded where the game is in floats.
     """
-    if is_exact(game.initial) == is_exact(distributions):
-        return distributions
     if not is_exact(game.initial):
         return to_float(distributions)
     exact = to_exact(distributions)
+    if is_exact(distributions):
+        return np.asarray(exact)
     return np.asarray(exact / exact.sum(axis=-1, keepdims=True))
 
 

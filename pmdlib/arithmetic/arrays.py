@@ -13,6 +13,7 @@ where a value is irrational), `order` and `linear`.
 """
 
 from collections.abc import Callable
+from numbers import Rational
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def each(function: Callable[[Any], Any], array: Any) -> Array:
 
 
 def to_exact(array: Any) -> Any:
-    """Convert machine numbers to the exact rationals that they are.
+    """Convert numbers to the exact rationals that they are.
 
     Parameters
     ----------
@@ -63,11 +64,20 @@ def to_exact(array: Any) -> Any:
 
     Returns
     -------
-    ndarray of object (flint.fmpq), the same shape. Exact arrays pass through unchanged.
+    ndarray of object (flint.fmpq), the same shape. Of exact arrays, integers, fractions and SymPy
+    rationals become flint.fmpq too; balls and symbols pass unchanged.
     """
-    if is_exact(array):
-        return array
-    return each(lambda x: fmpq(*x.as_integer_ratio()), np.asarray(array).astype(object))
+    return each(_to_rational, np.asarray(array).astype(object))
+
+
+def _to_rational(entry: Any) -> Any:
+    if isinstance(entry, fmpq):
+        return entry
+    if isinstance(entry, float):  # NumPy's too
+        return fmpq(*entry.as_integer_ratio())
+    if isinstance(entry, Rational):  # integers, fractions, SymPy's rationals
+        return fmpq(int(entry.numerator), int(entry.denominator))
+    return entry
 
 
 def rationals(numerators: Array, denominators: Array) -> Array:

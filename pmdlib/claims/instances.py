@@ -27,10 +27,17 @@ POTENTIAL_GAMES = (
     "rider",
     "needle",
     "rare-visit",
+    "routing-in-weather",
 )
 
 #: Games of the literature for claims that hold in every Markov game.
-OTHER_GAMES = ("stage-potential-only", "pollution-tax", "demand-response")
+OTHER_GAMES = (
+    "stage-potential-only",
+    "pollution-tax",
+    "demand-response",
+    "routing-with-wear",
+    "separate-worlds",
+)
 
 
 def mixed_policies(game: MarkovGame, rng: np.random.Generator) -> Policy:

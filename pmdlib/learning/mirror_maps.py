@@ -170,15 +170,13 @@ class Tsallis(MirrorMap):
 
     def coordinates(self, policy: Array) -> Array:
         """-2/√π; -inf where the probability is zero."""
+        if is_exact(policy):
+            raise PmdError("a Tsallis step is iterated in floats: it takes no exact numbers")
         with np.errstate(divide="ignore"):
             return np.asarray(-2 / np.sqrt(policy))
 
     def policy(self, coordinates: Array) -> Array:
         """4/(λ - θ)², λ found by Newton from the left, where the sum is convex and too large."""
-        if is_exact(coordinates):
-            raise PmdError(
-                "Tsallis steps are iterated in floating point: no exact policy comes out"
-            )
         theta = coordinates - coordinates.max(axis=-1, keepdims=True)
         level = np.full((*theta.shape[:-1], 1), 2.0)
         for _ in range(100):
