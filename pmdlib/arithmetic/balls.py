@@ -214,7 +214,8 @@ def _decide(
         return True
     if impossible(ball.arb, right):
         return False
-    raise UndecidedError(f"{ball.arb} {sign} {right} cannot be decided at {ctx.prec} bits")
+    sides = (side.str(6) for side in (ball.arb, right))
+    raise UndecidedError(f"{f' {sign} '.join(sides)} cannot be decided at {ctx.prec} bits")
 
 
 def _rational(end: arb) -> fmpq:

@@ -85,13 +85,18 @@ def tilt(weights: Array, exponents: Array) -> Array:
 
 
 def _shift_rationals(weights: Array, exponents: Array) -> Array:
-    """Subtract the exponent of the first weight that is not zero, row by row, if it is rational."""
+    """Subtract the exponent of the first weight that is not zero, row by row, if it is rational.
+
+    Exponents of rational zeros do not matter: they become 0, so that no ball comes of them.
+    """
     weights, exponents = np.broadcast_arrays(weights, exponents)
     shifted = exponents.copy()
     for row in np.ndindex(*exponents.shape[:-1]):
-        first = next((e for w, e in zip(weights[row], exponents[row], strict=True) if w != 0), 0)
+        used = np.array([not isinstance(w, fmpq | int) or bool(w) for w in weights[row]])
+        first = next(iter(exponents[row][used]), 0)
         if isinstance(first, fmpq | int):
             shifted[row] = exponents[row] - first
+        shifted[row][~used] = 0
     return shifted
 
 

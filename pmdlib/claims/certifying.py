@@ -145,7 +145,7 @@ class Account:
                         if np.all(comparison.applies)
                     ]
                     worst = max((int(d.max(initial=PROVED)) for _, d in comparisons), default=0)
-                    reason = "" if worst != UNDECIDED else "two sides are nearly equal"
+                    reason = f"two sides are too close at {bits} bits" if worst == UNDECIDED else ""
                 except (UndecidedError, NotConvergedError) as error:
                     reason, comparisons = str(error), []
             if not reason or bits >= LAST_BITS:
@@ -172,9 +172,7 @@ class Account:
             self.first_failure = self.first_failure or instance.source
         elif reason:
             self.undecided += 1
-            self.first_undecided = (
-                self.first_undecided or f"{instance.source}: {reason} at {bits} bits"
-            )
+            self.first_undecided = self.first_undecided or f"{instance.source}: {reason}"
 
     @property
     def decided(self) -> int:

@@ -1,9 +1,10 @@
 """Where instances come from: the families, the catalogue, and the hypotheses they must meet."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from pmdlib.analysis.fixed_points import find_fixed_points
 from pmdlib.analysis.policies import random_policy, replace
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import Array, to_exact
@@ -125,13 +126,61 @@ FULL_SUPPORT = Hypothesis(
 )
 
 
-def small_game(rng: np.random.Generator, *, degenerate: bool) -> TabularGame:
-    """Draw a two-agent, one-state game: identical interest or dummy terms, ties on request."""
-    shape = tuple(int(m) for m in rng.integers(2, 3, size=2, endpoint=True))
-    payoff = rng.integers(3, size=shape) / 2 if degenerate else rng.random(shape)
+#: Random payoffs of small games are multiples of 1 over this: exact in floats, short as rationals.
+GRID = 1024
+
+
+def small_game(rng: np.random.Generator, *, degenerate: bool, agents: int = 2) -> TabularGame:
+    """Draw a one-state game: identical interest or dummy terms, ties on request.
+
+    Two agents have two or three actions each, more agents have two. Nothing is rounded.
+    """
+    most = 3 if agents == 2 else 2
+    shape = tuple(int(m) for m in rng.integers(2, most, size=agents, endpoint=True))
+    payoff = rng.integers(3, size=shape) / 2 if degenerate else _on_grid(rng, shape)
     payoff.flat[rng.integers(payoff.size)] = 1.0
     if rng.random() < 0.5:
         return catalogue.one_state(payoff)
-    terms = (rng.integers(3, size=(1, shape[1])) / 2, rng.integers(3, size=(shape[0], 1)) / 2)
-    rewards = [(payoff + term)[None] for term in terms]
+    others = [[1 if j == i else m for j, m in enumerate(shape)] for i in range(agents)]
+    rewards = [(payoff + rng.integers(3, size=term) / 2)[None] for term in others]
     return TabularGame(rewards, np.eye(1), discount=0.0, potential=payoff[None])
+
+
+def two_state_game(
+    rng: np.random.Generator, *, values: Sequence[float] | None = None
+) -> TabularGame:
+    """Draw a game of two states and two agents with two actions each; γ = 1/2.
+
+    Identical interest; every joint action stays with a probability from 1/8, .., 7/8. Payoffs are
+    drawn from ``values``, by default from the multiples of 1/`GRID`.
+    """
+    shape, stay = (2, 2, 2), rng.integers(1, 8, size=(2, 2, 2)) / 8
+    reward = _on_grid(rng, shape) if values is None else rng.choice(values, size=shape)
+    return TabularGame(reward, np.stack([stay, 1 - stay], axis=-1), discount=0.5)
+
+
+def _on_grid(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return rng.integers(1, GRID, size=shape, endpoint=True) / GRID
+
+
+def fixed_point_instance(game: TabularGame, source: str, rng: np.random.Generator) -> Instance:
+    """Collect the certified fixed points of a small game: all of them, one of each continuum.
+
+    The exact twin of each is the point itself, over rationals or balls that enclose it, in the
+    game over rationals for which it is certified. ``extra`` holds what is known of the ``points``,
+    and a seed for each.
+    """
+    found = find_fixed_points(game)
+    points, seeds = found.points, rng.integers(2**32, size=len(found.points))
+
+    def twin(which: int) -> Instance:
+        one = slice(which, which + 1)
+        return Instance(
+            found.game,
+            tuple(own[None] for own in points[which].enclosure or ()),
+            f"{source}, point {which}",
+            {"points": points[one], "seeds": seeds[one]},
+        )
+
+    policy = tuple(np.stack(parts) for parts in zip(*(p.policy for p in points), strict=True))
+    return Instance(game, policy, source, {"points": points, "seeds": seeds}, twin)

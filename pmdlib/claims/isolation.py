@@ -2,20 +2,30 @@
 
 from collections.abc import Iterator
 from itertools import count
-from math import sqrt
+from typing import Any
 
 import numpy as np
 
+from pmdlib.analysis.exact_games import exact_game
+from pmdlib.analysis.face_jacobians import jacobian
+from pmdlib.analysis.faces import Support, dimension, faces_between
 from pmdlib.analysis.fixed_points import (
+    SINGULAR_TOLERANCE,
     ZERO_TOLERANCE,
-    FixedPoint,
-    Support,
+    find_fixed_points,
     fixed_point_residual,
-    fixed_points,
-    jacobian,
 )
 from pmdlib.analysis.values import Evaluation
-from pmdlib.arithmetic import Array
+from pmdlib.arithmetic import (
+    Array,
+    eye,
+    is_exact,
+    largest,
+    rationals,
+    smallest,
+    solve,
+    to_exact,
+)
 from pmdlib.claims.claim import (
     Claim,
     Comparison,
@@ -25,7 +35,8 @@ from pmdlib.claims.claim import (
     Sizes,
     value_rounding,
 )
-from pmdlib.claims.instances import small_game
+from pmdlib.claims.instances import fixed_point_instance, small_game
+from pmdlib.errors import NotConvergedError
 from pmdlib.games import catalogue
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.games.tabular import TabularGame
@@ -35,20 +46,18 @@ def _classified(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
     """All fixed points of small games: catalogue, random ones, and ones with many ties."""
     named = ("isolated", "slow-switch", "slow-switch-from-uniform", "three-agents-degenerate")
     for name in named:
-        yield _points_of(catalogue.CATALOGUE[name](), f"catalogue:{name}", rng)
-    yield _points_of(catalogue.slow_switch(0.0), "catalogue:slow-switch, ε = 0", rng)
+        yield fixed_point_instance(catalogue.CATALOGUE[name](), f"catalogue:{name}", rng)
+    yield fixed_point_instance(catalogue.slow_switch(0.0), "catalogue:slow-switch, ε = 0", rng)
+    yield fixed_point_instance(_corner_game(), "[[0,0],[0,1]]", rng)
     for number in count():
-        degenerate = number % 2 == 1
-        game = small_game(rng, degenerate=degenerate)
+        degenerate, agents = number % 2 == 1, 3 if number % 6 >= 4 else 2
+        game = small_game(rng, degenerate=degenerate, agents=agents)
         kind = "payoffs 0, ½, 1" if degenerate else "random payoffs"
-        yield _points_of(game, f"{kind}:{number}", rng)
+        yield fixed_point_instance(game, f"{agents} agents, {kind}:{number}", rng)
 
 
-def _points_of(game: TabularGame, source: str, rng: np.random.Generator) -> Instance:
-    points = fixed_points(game)
-    policy = tuple(np.stack(parts) for parts in zip(*(p.policy for p in points), strict=True))
-    seeds = rng.integers(2**32, size=len(points))
-    return Instance(game, policy, source, {"points": points, "seeds": seeds})
+def _corner_game() -> TabularGame:
+    return catalogue.one_state([[0.0, 0.0], [0.0, 1.0]])
 
 
 def _decided(instance: Instance) -> Array:
@@ -56,176 +65,323 @@ def _decided(instance: Instance) -> Array:
 
 
 def _isolation_sides(instance: Instance) -> Iterator[Comparison]:
-    """Residuals near isolated points against the Jacobian; residuals along the continuum at others.
+    """Compare what the Jacobians say with the enumeration, and with policies nearby.
 
-    Each part speaks of its own kind of point only.
+    The enumeration solves the linear or quadratic equations of a face. It looks at no Jacobian,
+    except with three agents where a face has an isolated point beside a continuum. Each part
+    speaks of its own kind of point only; the last two of two agents only.
     """
-    game, points = instance.game, instance.extra["points"]
-    alone = np.array([bool(point.isolated) for point in points])
-    near = [
-        _nearby(game, point, np.random.default_rng(seed)) if point.isolated else _NOTHING
-        for point, seed in zip(points, instance.extra["seeds"], strict=True)
+    game = instance.game
+    around = [
+        _Surroundings(game, tuple(own[k] for own in instance.policy), point.support)
+        for k, point in enumerate(instance.extra["points"])
     ]
+    regular = np.array([around_one.regular for around_one in around])
+    alone = np.array([bool(point.isolated) for point in instance.extra["points"]])
+    pair = game.num_agents == 2
     tolerance = value_rounding(game)
+    near = [
+        around_one.nearby(np.random.default_rng(seed)) if around_one.regular else _NOTHING
+        for around_one, seed in zip(around, instance.extra["seeds"], strict=True)
+    ]
     yield Comparison(
-        np.stack([n[0] for n in near]),
-        np.stack([n[1] for n in near]),
+        np.stack([residual for residual, _ in near]),
+        np.stack([bound for _, bound in near]),
         tolerance,
         ">=",
-        "near an isolated point the residual is at least what the Jacobians say",
-        alone,
-    )
-    along = np.array(
-        [[_along_continuum(game, point) if point.isolated is False else 0.0] for point in points]
+        "if all Jacobians are regular, the residual nearby is at least what they say",
+        regular,
     )
     yield Comparison(
-        along,
-        np.zeros(1),
+        (alone & regular).astype(int),
+        regular.astype(int),
+        0.5,
+        "==",
+        "if all Jacobians are regular, the enumeration says isolated",
+    )
+    yield Comparison(
+        alone.astype(int),
+        regular.astype(int),
+        0.5,
+        "==",
+        "two agents: isolated by the enumeration exactly if all Jacobians are regular",
+        np.full(len(around), pair),
+    )
+    along = [
+        around_one.along_continuum() if pair and not around_one.regular else 0
+        for around_one in around
+    ]
+    yield Comparison(
+        np.array(along)[:, None],
+        0,
         1e3 * tolerance,
         "==",
-        "at every other point a segment of fixed points begins",
-        ~alone,
+        "two agents: where a Jacobian is singular, a segment of fixed points begins",
+        ~regular & pair,
     )
 
 
 SAMPLES = 16
-_NOTHING = (np.zeros(SAMPLES), np.zeros(SAMPLES))
+_NOTHING = (np.zeros(SAMPLES, dtype=int), np.zeros(SAMPLES, dtype=int))
+
+#: Probabilities of neighbours come from whole numbers up to this, in every arithmetic.
+_PARTS = 8
+
+#: Residual per unit length where no segment was found: certainly not 0.
+_NO_SEGMENT = 1
 
 
-def _nearby(game: MarkovGame, point: FixedPoint, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Residual at random policies near a point, and the lower bound that isolates it: (SAMPLES,).
+class _Surroundings:
+    """A fixed point of a one-state game, its ties, and the Jacobians of the faces between.
 
-    On a face of tied actions the differences move by J z, and the residual is at least half the
-    largest of them. An action with advantage m ≠ 0 at the point keeps half of it within distance
-    m/(8 max|r|). With three agents J z has a remainder of second order: half is given away.
+    Attributes
+    ----------
+    regularity : dict from a face to 1/‖J⁻¹‖, 0 if J is singular
+        Moving the probabilities by z moves the indifferences by at least this times ‖z‖, both in
+        the largest entry. Faces without free probabilities are left out.
+    regular : bool
+        Whether all are positive; the others are computed only if so.
     """
-    advantages = [abs(part[0]) for part in Evaluation(game, point.policy).advantages]
-    scale = game.reward_bound
-    untied = [float(a[a > ZERO_TOLERANCE * scale].min(initial=np.inf)) for a in advantages]
-    radius = 0.5 * min(min(own[own > 0].min() for own in point.policy), min(untied) / (8 * scale))
-    if game.num_agents > 2 and np.isfinite(point.conditioning):
-        radius = min(radius, point.conditioning / (16 * scale * game.num_agents))
-    found, bound = np.empty(SAMPLES), np.empty(SAMPLES)
-    for k in range(SAMPLES):
-        moved = _perturb(point, radius, rng)
-        found[k] = fixed_point_residual(game, moved)
-        bound[k] = _isolating_bound(game, point, moved, advantages, scale)
-    return found, bound
 
+    def __init__(self, game: MarkovGame, policy: Policy, support: Support) -> None:
+        self.game, self.policy, self.support = game, policy, support
+        exact = is_exact(game.initial)
+        self._zero = 0 if exact else ZERO_TOLERANCE * game.reward_bound
+        self._singular = 0 if exact else SINGULAR_TOLERANCE * game.reward_bound
+        self.advantages = [abs(part[0]) for part in Evaluation(game, policy).advantages]
+        self.tied: Support = tuple(
+            tuple(a for a, size in enumerate(own) if a in used or bool(size <= self._zero))
+            for used, own in zip(support, self.advantages, strict=True)
+        )
+        self.regularity: dict[Support, Any] = {}
+        for face in faces_between(support, self.tied):
+            if dimension(face):
+                self.regularity[face] = self._regularity(face)
+                if self.regularity[face] == 0:
+                    break
+        self.regular = all(size != 0 for size in self.regularity.values())
 
-def _perturb(point: FixedPoint, radius: float, rng: np.random.Generator) -> Policy:
-    """Mix with a random distribution on a random face that holds the support."""
-    moved = []
-    for own in point.policy:
-        open_actions = (own[0] > 0) | (rng.random(own.shape[-1]) < 0.5)
-        target = open_actions * rng.standard_exponential(own.shape[-1])
-        share = radius * rng.uniform(0.1, 1) / len(point.policy) / 2
-        moved.append((1 - share) * own + share * target / target.sum())
-    return tuple(moved)
+    def _regularity(self, face: Support) -> Any:
+        matrix = jacobian(self.game, self.policy, face)
+        try:
+            inverse = solve(matrix, eye(len(matrix), matrix))
+        except NotConvergedError:
+            return 0
+        size = 1 / largest(abs(inverse).sum(axis=-1))
+        return size if size > self._singular else 0
 
+    @property
+    def radius(self) -> Any:
+        """How far, in total over the agents, mass may move so that `nearby` holds for certain.
 
-def _isolating_bound(
-    game: MarkovGame, point: FixedPoint, moved: Policy, advantages: list[Array], scale: float
-) -> float:
-    faces: list[tuple[int, ...]] = []
-    for own, size in zip(moved, advantages, strict=True):
-        used = own[0] > 0
-        if (size[used] > ZERO_TOLERANCE * scale).any():
-            return 0.5 * float(size[used & (size > ZERO_TOLERANCE * scale)].min())
-        faces.append(tuple(map(int, np.flatnonzero(used))))
-    steps = [
-        (new - old)[0, list(face[1:])]
-        for old, new, face in zip(point.policy, moved, faces, strict=True)
-    ]
-    length = float(np.linalg.norm(np.concatenate(steps)))
-    dimension = max(1, sum(len(face) - 1 for face in faces))
-    remainder = 1.0 if game.num_agents <= 2 else 0.5
-    if not np.isfinite(point.conditioning):
-        return 0.0
-    return remainder * point.conditioning * length / (2 * sqrt(dimension))
+        Moving r changes an advantage by at most 2r max|r_i|: one of size m keeps half of it while
+        r <= m/(4 max|r_i|). With two agents the indifferences of a face move by exactly J z. With
+        more there is a remainder of second order, at most 4r max|r_i| dim ‖z‖ for r <= 1: half of
+        ‖z‖/‖J⁻¹‖ is left while r <= 1/(8 max|r_i| dim ‖J⁻¹‖).
+        """
+        bound = self.game.reward_bound
+        limits = [size / (4 * bound) for size in self._untied()]
+        if self.game.num_agents > 2:
+            free = max(1, dimension(self.tied))
+            limits += [size / (8 * bound * free) for size in self.regularity.values()]
+        return smallest(np.array([_fraction(1, 1, self.policy[0]), *limits]))
 
-
-def _along_continuum(game: MarkovGame, point: FixedPoint) -> float:
-    """Residual half-way along a segment of fixed points that starts here, per unit length.
-
-    Infinite if no such segment is found. It starts on the face of the support, or on one with a
-    single tied action more.
-    """
-    tied = [
-        np.flatnonzero(abs(part[0]) <= ZERO_TOLERANCE * game.reward_bound)
-        for part in Evaluation(game, point.policy).advantages
-    ]
-    faces: list[Support] = [point.support]
-    for agent, actions in enumerate(tied):
-        for action in map(int, set(actions) - set(point.support[agent])):
-            own = (*point.support[agent], action)  # the new action last: it may only gain mass
-            faces.append((*point.support[:agent], own, *point.support[agent + 1 :]))
-    for face in faces:
-        matrix = jacobian(game, point.policy, face)
-        if not matrix.size:
-            continue
-        direction = np.linalg.svd(matrix)[2][-1]
-        if np.linalg.norm(matrix @ direction) > ZERO_TOLERANCE * game.reward_bound:
-            continue
-        for sign in (1.0, -1.0):
-            moved, length = _follow(point, face, sign * direction)
-            if length > 1e-6:
-                return float(fixed_point_residual(game, moved)) / length
-    return np.inf
-
-
-def _follow(point: FixedPoint, face: Support, direction: Array) -> tuple[Policy, float]:
-    """Go half-way to the boundary along a tangent direction: the policy, and how far it is."""
-    change, start = [], 0
-    for own, actions in zip(point.policy, face, strict=True):
-        part = np.zeros(own.shape)
-        step = direction[start : start + len(actions) - 1]
-        part[0, list(actions[1:])] = step
-        part[0, actions[0]] = -step.sum()
-        change.append(part)
-        start += len(actions) - 1
-    with np.errstate(divide="ignore", invalid="ignore"):
-        limits = [
-            np.where(part < -1e-12, own / -part, np.inf).min()
-            for own, part in zip(point.policy, change, strict=True)
+    def _untied(self) -> list[Any]:
+        return [
+            own[a]
+            for own, ties in zip(self.advantages, self.tied, strict=True)
+            for a in range(len(own))
+            if a not in ties
         ]
-    length = 0.5 * float(min(limits))
-    if not np.isfinite(length):
-        return point.policy, 0.0
-    moved = tuple(
-        np.maximum(own + length * part, 0) for own, part in zip(point.policy, change, strict=True)
-    )
-    return moved, length
+
+    def nearby(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Residual at random policies nearby, and the lower bound that isolates: (SAMPLES,).
+
+        Where an untied action was opened, half of its advantage is left. Else the indifferences
+        have moved, and of two actions that differ one has an advantage of half the difference.
+        """
+        moved, faces = self._perturb(rng)
+        share = _fraction(1, 2 if self.game.num_agents <= 2 else 4, self.policy[0])
+        bounds = []
+        for k, face in enumerate(faces):
+            opened = [
+                own[a]
+                for own, ties, used in zip(self.advantages, self.tied, face, strict=True)
+                for a in used
+                if a not in ties
+            ]
+            if opened:
+                bounds.append(smallest(np.array(opened)) / 2)
+                continue
+            steps = [
+                abs(new[k, 0, a] - old[0, a])
+                for new, old, used in zip(moved, self.policy, face, strict=True)
+                for a in used[1:]
+            ]
+            bounds.append(share * largest(np.array(steps)) * self.regularity[face])
+        return np.asarray(fixed_point_residual(self.game, moved)), np.array(bounds)
+
+    def _perturb(self, rng: np.random.Generator) -> tuple[Policy, list[Support]]:
+        """Mix with random distributions on random faces that hold the support, all by integers."""
+        agents, moved = self.game.num_agents, []
+        movers = rng.integers(agents, size=SAMPLES)
+        faces: list[Support] = [()] * SAMPLES
+        for agent, (own, used) in enumerate(zip(self.policy, self.support, strict=True)):
+            opened = rng.random((SAMPLES, own.shape[-1])) < 0.5
+            opened[:, list(used)] = True
+            opened[movers == agent] = True  # someone moves
+            weights = opened * rng.integers(1, _PARTS, size=opened.shape, endpoint=True)
+            target = _fraction(weights, weights.sum(axis=-1, keepdims=True), own)[:, None]
+            parts = rng.integers(1, _PARTS, size=(SAMPLES, 1, 1), endpoint=True)
+            share = _fraction(parts, np.array(2 * agents * _PARTS), own) * self.radius
+            moved.append(own + share * (target - own))
+            faces = [
+                (*face, tuple(map(int, np.flatnonzero(row))))
+                for face, row in zip(faces, opened, strict=True)
+            ]
+        return tuple(moved), faces
+
+    def along_continuum(self) -> Any:
+        """Residual half-way along a segment of fixed points that starts here, per unit length.
+
+        `_NO_SEGMENT` if none is found. It starts on the face of the support, or on one with a
+        single tied action more, along which only one agent moves.
+        """
+        faces = [self.support]
+        for agent, (used, ties) in enumerate(zip(self.support, self.tied, strict=True)):
+            for action in ties:
+                if action not in used:  # the new action last: it may only gain mass
+                    own = (*used, action)
+                    faces.append((*self.support[:agent], own, *self.support[agent + 1 :]))
+        for face in faces:
+            if dimension(face):
+                matrix = jacobian(self.game, self.policy, face)
+                for direction in null_directions(matrix, self._singular):
+                    for sign in (1, -1):
+                        moved, length = self._follow(face, sign * direction)
+                        if length > 1000 * self._zero:
+                            return fixed_point_residual(self.game, moved) / length
+        return _NO_SEGMENT
+
+    def _follow(self, face: Support, direction: Array) -> tuple[Policy, Any]:
+        """Go half-way to the boundary along a tangent direction: the policy, and how far it is."""
+        changes, start = [], 0
+        for own, actions in zip(self.policy, face, strict=True):
+            step = direction[start : start + len(actions) - 1]
+            change = 0 * own
+            change[0, list(actions[1:])] = step
+            change[0, actions[0]] = -step.sum()
+            changes.append(change)
+            start += len(actions) - 1
+        length = min(
+            old / -part
+            for own, change in zip(self.policy, changes, strict=True)
+            for old, part in zip(own[0], change[0], strict=True)
+            if part < -self._zero
+        )
+        pairs = zip(self.policy, changes, strict=True)
+        return tuple(own + length / 2 * change for own, change in pairs), length
+
+
+def null_directions(matrix: Array, tolerance: Any) -> list[Array]:
+    """Find a basis of the kernel of a matrix by row reduction, in any arithmetic.
+
+    Each vector has a 1 at one column without a pivot, and zeros at the others: for the Jacobian of
+    two agents in one state, whose blocks are off the diagonal, it moves a single agent.
+
+    Parameters
+    ----------
+    matrix : ndarray (rows, columns)
+    tolerance : number
+        Pivots up to this size count as zero; 0 for exact numbers.
+    """
+    table = matrix.copy()
+    pivots: list[int] = []
+    for column in range(table.shape[1]):
+        row = len(pivots)
+        below = abs(table[row:, column])
+        if not len(below) or not max(below) > tolerance:
+            continue
+        best = row + int(below.argmax())
+        table[[row, best]] = table[[best, row]]
+        table[row] = table[row] / table[row, column]
+        others = [k for k in range(len(table)) if k != row]
+        table[others] = table[others] - table[others, column][:, None] * table[row]
+        pivots.append(column)
+    basis = []
+    for free in (column for column in range(table.shape[1]) if column not in pivots):
+        vector = eye(table.shape[1], matrix)[free]
+        vector[pivots] = -table[: len(pivots), free]
+        basis.append(vector)
+    return basis
+
+
+def _fraction(numerator: Any, denominator: Any, like: Array) -> Any:
+    """Divide whole numbers in the arithmetic of ``like``."""
+    top, bottom = np.broadcast_arrays(numerator, denominator)
+    return rationals(top, bottom)[()] if is_exact(like) else (top / bottom)[()]
+
+
+# Controls
+
+
+def _pure(game: TabularGame, action: int) -> Array:
+    return eye(2, game.initial)[[[action]]]
 
 
 def _one_sided_tie() -> Comparison:
     """Trust the full-face Jacobian alone: [[0,1],[1,0]] at (row 1, column 1) of [[0,0],[0,1]]."""
-    game = catalogue.one_state([[0.0, 0.0], [0.0, 1.0]])
-    corner = np.array([[1.0, 0.0]])
-    smallest = np.linalg.svd(jacobian(game, (corner, corner), ((0, 1), (0, 1))), compute_uv=False)[
-        -1
-    ]
-    along = (corner, np.array([[0.9, 0.1]]))
-    residual = fixed_point_residual(game, along)
-    claimed = smallest * 0.1 / (2 * sqrt(2))
-    return Comparison(np.array([residual]), np.array([claimed]), value_rounding(game), ">=")
+    game = _corner_game().exact()
+    corner = tuple(own[0] for own in (_pure(game, 0), _pure(game, 0)))
+    matrix = jacobian(game, corner, ((0, 1), (0, 1)))
+    regularity = 1 / largest(abs(solve(matrix, eye(2, matrix))).sum(axis=-1))
+    tenth = _fraction(np.array([[9, 1]]), 10, corner[0])
+    residual = fixed_point_residual(game, (corner[0], tenth))
+    return Comparison(np.array([residual]), regularity * tenth[0, 1] / 2, 0, ">=")
+
+
+def _support_alone() -> Comparison:
+    """Trust the Jacobian of the support alone: at a corner it is empty, so none is singular."""
+    found = find_fixed_points(_corner_game())
+    corner = next(point for point in found.points if point.support == ((0,), (0,)))
+    return Comparison(np.array([int(bool(corner.isolated))]), 1, 0, ">=")
 
 
 def _continuum() -> Comparison:
     """slow-switch with ε = 0: all of row 1 is fixed, so residuals near it do not grow."""
-    game = catalogue.slow_switch(0.0)
-    row, mixed = np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]])
-    residual = fixed_point_residual(game, (row, mixed))
-    return Comparison(np.array([residual]), np.array([0.01]), value_rounding(game), ">=")
+    game = exact_game(catalogue.slow_switch(0.0))
+    residual = fixed_point_residual(game, (_pure(game, 0)[0], _fraction([[1, 1]], 2, game.initial)))
+    return Comparison(np.array([residual]), _fraction(1, 100, game.initial), 0, ">=")
 
 
 def _isolated_is_quasi_strict() -> Comparison:
     """At (0, ½, ½) of the three-agent game the unused action has advantage 0, not below."""
-    game = catalogue.three_agents_degenerate()
-    half = np.array([[[0.5, 0.5]]])
-    evaluation = Evaluation(game, (np.array([[[1.0, 0.0]]]), half, half))
-    unused = evaluation.advantages[0][..., 1]
-    return Comparison(unused, np.full(1, -0.01), value_rounding(game), "<=")
+    game = exact_game(catalogue.three_agents_degenerate())
+    half = _fraction([[[1, 1]]], 2, game.initial)
+    evaluation = Evaluation(game, (_pure(game, 0), half, half))
+    return Comparison(evaluation.advantages[0][..., 1], _fraction(-1, 100, game.initial), 0, "<=")
+
+
+def double_root() -> TabularGame:
+    """Three agents gain y - z, x - z, (x + y)/2 - xy - ¼ by their second actions, over rationals.
+
+    On the diagonal that the first two leave open the third gains -(z - ½)²: a double root at ½,
+    alone though the Jacobian is singular. The game has no potential.
+    """
+    x, y, z = np.indices((2, 2, 2))
+    gains = (4 * x * (y - z), 4 * y * (x - z), z * (2 * (x + y) - 4 * x * y - 1))
+    tables = [_fraction(gain[None], 4, np.empty(0, dtype=object)) for gain in gains]
+    return TabularGame(tables, to_exact(np.eye(1)), discount=0)
+
+
+def _converse_for_three() -> Comparison:
+    """Claim that singular means not isolated, for three agents."""
+    found = find_fixed_points(double_root())
+    point = next(p for p in found.points if p.support == ((0, 1),) * 3)
+    around = _Surroundings(found.game, point.enclosure or (), point.support)
+    return Comparison(
+        np.array([int(bool(point.isolated))]), np.array([int(around.regular)]), 0, "<="
+    )
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -239,7 +395,7 @@ CLAIMS: tuple[Claim, ...] = (
             r" } N = 2 \text{ with one state}"
         ),
         notebook="06-isolated-fixed-points",
-        hypotheses=(Hypothesis("the Jacobians decide", _decided),),
+        hypotheses=(Hypothesis("the enumeration decides", _decided),),
         instances=_classified,
         compare=_isolation_sides,
         controls=(
@@ -249,12 +405,24 @@ CLAIMS: tuple[Claim, ...] = (
                 _one_sided_tie,
             ),
             Control(
+                "support-only",
+                "the Jacobian of the support alone: [[0,0],[0,1]], (row 1, column 1), isolated or "
+                "not (1 or 0)",
+                _support_alone,
+            ),
+            Control(
                 "continuum", "isolated although ε = 0, on row 1 of the slow-switch game", _continuum
             ),
             Control(
                 "quasi-strict",
                 "isolated implies quasi-strict, at (0, ½, ½) of the three-agent game",
                 _isolated_is_quasi_strict,
+            ),
+            Control(
+                "converse-three-agents",
+                "isolated implies regular for three agents too: a double root at (½, ½, ½), "
+                "isolated (1) but singular (0)",
+                _converse_for_three,
             ),
         ),
         sizes={"quick": 300, "full": 4000},

@@ -1,12 +1,15 @@
-"""Pictures that several notebooks draw: how close a claim came to failing."""
+"""Pictures of verdicts and censuses: how close a claim came to failing, which points there are."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pmdlib.analysis.fixed_point_census import KINDS
 from pmdlib.workspace.figures import COLORS
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from pmdlib.arithmetic import Array
@@ -89,3 +92,42 @@ def slack_plot(verdict: "Verdict", *, color: str = COLORS["kl"]) -> "Figure":
 def _shown(ratios: "Array") -> "Array":
     """Move the largest ratios to the edge of the axis."""
     return np.asarray(np.minimum(ratios, np.quantile(ratios, SHOWN_RATIOS) * 1.1))
+
+
+#: How bars show the kinds of fixed points: the colours that phase portraits give them.
+KIND_STYLES: dict[str, dict[str, Any]] = {
+    "strict Nash": {"color": COLORS["bound"]},
+    "quasi-strict Nash": {"color": COLORS["kl-constant"]},
+    "other Nash": {"color": COLORS["kl-constant"], "hatch": "////"},
+    "not Nash": {"color": "white"},
+    "continuum": {"color": COLORS["control"]},
+    "undecided": {"color": "0.75"},
+}
+
+
+def kinds_plot(axes: "Axes", census: "pd.DataFrame") -> None:
+    """Draw a bar for each sort of game: the share of each kind among its fixed points.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    census : DataFrame
+        As `fixed_point_census` returns it. The mean number of points stands beside each bar.
+    """
+    sorts = list(census["sort"].unique())
+    games = census.groupby("sort")["game"].nunique()
+    counts = census.pivot_table(index="sort", columns="kind", values="count", aggfunc="sum")
+    counts = counts.reindex(index=sorts, columns=[*KINDS], fill_value=0)
+    shares = counts.div(counts.sum(axis=1), axis=0)
+    left = np.zeros(len(sorts))
+    for kind in KINDS:
+        if counts[kind].any():
+            style = KIND_STYLES[kind] | {"edgecolor": COLORS["bound"], "linewidth": 0.7}
+            axes.barh(sorts, shares[kind], 0.7, left, label=kind, clip_on=False, **style)
+            left += shares[kind].to_numpy()
+    for place, sort in enumerate(sorts):
+        number = counts.loc[sort].sum() / games[sort]
+        axes.text(1.02, place, f"{number:.1f}", va="center", fontsize="small")
+    axes.text(1.02, -0.62, "points", va="center", fontsize="small", color="0.3")
+    axes.set(xlim=(0, 1), xlabel="share of the fixed points", ylim=(len(sorts) - 0.5, -0.5))
+    axes.grid(visible=False)

@@ -4,7 +4,8 @@ Two agents, two actions each, one state: a point (p, q) says that agent 1 plays 
 probability p, and agent 2 column 1 with probability q.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,15 @@ import numpy as np
 import pandas as pd
 
 from pmdlib.analysis.equilibrium import nash_gap
-from pmdlib.analysis.fixed_points import ZERO_TOLERANCE, FixedPoint, fixed_points
+from pmdlib.analysis.fixed_point_census import ANSWERS, KINDS, kind_of
+from pmdlib.analysis.fixed_points import (
+    ZERO_TOLERANCE,
+    FixedPoint,
+    find_fixed_points,
+    fixed_points,
+)
 from pmdlib.analysis.values import averaged_q, potential_values, values
-from pmdlib.arithmetic import Array
+from pmdlib.arithmetic import Array, is_exact, to_float
 from pmdlib.errors import InvalidGameError
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.learning.mirror_maps import MirrorMap, get_mirror_map
@@ -55,6 +62,9 @@ _MARKS: dict[str, dict[str, Any]] = {
 #: Runs end where no agent can gain more than this times the largest reward: no eye could tell.
 VISIBLE_GAP = 1e-3
 
+#: Fractions whose denominators are below this are shown as they are.
+LONG = 1000
+
 
 def kind(point: FixedPoint) -> str:
     """Name the type of a fixed point: what it is as an equilibrium, or that it is not alone."""
@@ -79,13 +89,14 @@ def fixed_point_table(game: MarkovGame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a point: its policies, the first agent's value there, the Nash gap, its type, and
-        the smallest singular value over the Jacobians of its faces ("–" where no face has one: a
-        vertex without ties).
+        One row a point: its policies (exact, as fractions, where these are short), the first
+        agent's value there, the Nash gap, its type, and the smallest singular value over the
+        Jacobians of its faces ("–" where no face has one: a vertex without ties).
     """
     rows = []
     for point in fixed_points(game):
-        row = {f"π_{i + 1}": _listed(own[0]) for i, own in enumerate(point.policy)}
+        shown = point.enclosure if point.enclosure and point.rational else point.policy
+        row = {f"π_{i + 1}": _listed(own[0]) for i, own in enumerate(shown)}
         row["value"] = f"{float(np.asarray(values(game, point.policy))[0, 0]):.4f}"
         row["Nash gap"] = f"{float(nash_gap(game, point.policy)) + 0.0:.4f}"
         row["type"] = kind(point)
@@ -93,6 +104,36 @@ def fixed_point_table(game: MarkovGame) -> pd.DataFrame:
         row["smallest singular value"] = f"{alone:.3f}" if np.isfinite(alone) else "–"
         rows.append(row)
     return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="point"))
+
+
+def assumption_table(games: Mapping[str, MarkovGame]) -> pd.DataFrame:
+    """Tabulate what the search for fixed points certifies about games, a row each.
+
+    Parameters
+    ----------
+    games : mapping from a name to a game
+        Small ones, see `find_fixed_points`.
+
+    Returns
+    -------
+    DataFrame
+        How many points of each kind there are; how they are known ("rational": exactly; "balls":
+        enclosed); whether the list is complete; whether Assumption V.4 holds, and why.
+    """
+    rows = {}
+    for name, game in games.items():
+        found = find_fixed_points(game)
+        counts = Counter(map(kind_of, found.points))
+        forms = Counter("rational" if point.rational else "balls" for point in found.points)
+        rows[name] = {
+            "points": len(found.points),
+            "of these": ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind]),
+            "known as": ", ".join(f"{number} {form}" for form, number in forms.items()),
+            "complete": "yes" if found.complete else "no",
+            "Assumption V.4": ANSWERS[found.holds],
+            "reason": found.reason,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("game")
 
 
 def phase_portrait(
@@ -245,4 +286,6 @@ def _draw_directions(
 
 
 def _listed(own: Array) -> str:
-    return "(" + ", ".join(f"{x + 0.0:.4g}" for x in own) + ")"
+    short = is_exact(own) and all(entry.denominator < LONG for entry in own)
+    texts = map(str, own) if short else (f"{x + 0.0:.4g}" for x in to_float(own))
+    return "(" + ", ".join(texts) + ")"

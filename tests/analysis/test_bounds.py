@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from flint import fmpq
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from pmdlib.analysis import bounds
+from pmdlib.arithmetic import Ball, is_exact, precision
 from pmdlib.errors import PmdError
 
 # γ = .75 and φmax = 2 throughout: 1-γ = 1/4, Qmax = 8, (1-γ)³ = 1/64.
@@ -155,6 +157,69 @@ def test_interaction_norm_is_the_largest_cross_term(actions):
     value = bounds.interaction_norm(actions)
     assert value == pytest.approx(largest, abs=1e-6)
     assert value <= sum(actions) - min(actions) + 1e-12
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=7))
+def test_interaction_norm_is_enclosed_and_is_the_largest_eigenvalue(actions):
+    """Against NumPy's eigenvalues of w wᵀ - diag w², for floats and at 200 bits."""
+    weights = np.sqrt([4 * (m // 2) * ((m + 1) // 2) / m for m in actions])
+    expected = np.linalg.eigvalsh(np.outer(weights, weights) - np.diag(weights**2)).max()
+    assert bounds.interaction_norm(actions) == pytest.approx(expected, abs=1e-12)
+    with precision(200):
+        ball = Ball(bounds.interaction_norm(actions, like=fmpq(1)))
+    assert float(ball) == pytest.approx(expected, abs=1e-12)
+    assert ball.width < 1e-55
+    # Σ w²/(Λ + w²) falls through 1 at Λ: its sign at both ends, in rationals.
+    if expected > 1e-9:
+        squares = [fmpq(4 * (m // 2) * ((m + 1) // 2), m) for m in actions if m > 1]
+        with precision(400):
+            ends = ball.lower, ball.upper
+        excess = [sum((w / (end + w) for w in squares), fmpq(-1)) for end in ends]
+        assert excess[0] >= 0 >= excess[1]
+
+
+@pytest.mark.parametrize(
+    ("actions", "norm"),
+    [((5,), 0), ((1,), 0), ((1, 4), 0), ((2, 2), 2), ((3, 3, 3), fmpq(16, 3)), ((2, 1, 2, 2), 4)],
+)
+def test_interaction_norms_that_are_rational_are_exact(actions, norm):
+    found = bounds.interaction_norm(actions, like=fmpq(1))
+    assert not isinstance(found, Ball)
+    assert found == norm
+
+
+def test_interaction_norm_where_nobody_has_a_choice():
+    assert bounds.interaction_norm((1, 1, 1)) == pytest.approx(0, abs=1e-15)
+    assert Ball(bounds.interaction_norm((1, 1, 1), like=fmpq(1))).overlaps(0)
+
+
+def test_bounds_of_exact_numbers_enclose_those_of_floats():
+    """The same formulas, once in floats and once in rationals and balls."""
+    phi, discount, kappa, c = fmpq(3, 2), fmpq(1, 2), fmpq(7, 3), fmpq(1, 5)
+    exact = {"phi_max": phi, "discount": discount}
+    floats = {"phi_max": 1.5, "discount": 0.5}
+    runs = {"mismatch": (kappa, 7 / 3), "iterations": (fmpq(10), 10)}
+    sizes = {"num_actions": ((2, 3), (2, 3))}
+    for name, keywords in {
+        "step_euclidean": sizes,
+        "step_euclidean_large": sizes,
+        "step_kl": {"num_agents": (3, 3)},
+        "step_kl_constant": {},
+        "regret_euclidean": sizes | runs,
+        "regret_euclidean_sharp": sizes | runs,
+        "regret_euclidean_large_step": sizes | runs,
+        "regret_kl": {"num_agents": (3, 3), "c": (c, 0.2)} | runs,
+        "regret_kl_sharp": {"num_agents": (3, 3), "c": (c, 0.2)} | runs,
+        "regret_kl_constant_step": {"c": (c, 0.2)} | runs,
+        "improvement_coefficient_sharp": sizes | {"step": (fmpq(1, 4), 0.25)},
+        "variance_coefficient": {"step": (fmpq(1, 4), 0.25)},
+    }.items():
+        formula = getattr(bounds, name)
+        mine = formula(**exact, **{key: pair[0] for key, pair in keywords.items()})
+        other = formula(**floats, **{key: pair[1] for key, pair in keywords.items()})
+        assert is_exact(mine), name
+        assert float(Ball(mine)) == pytest.approx(float(other), rel=1e-14), name
+        assert Ball(mine).width < 1e-13, name
 
 
 # Bad input

@@ -15,6 +15,7 @@ from pmdlib.analysis.policies import (
     replace,
     uniform_policy,
 )
+from pmdlib.arithmetic import Ball, enclose, to_exact
 from pmdlib.errors import InvalidPolicyError, PmdError
 from pmdlib.games.tabular import TabularGame
 
@@ -166,6 +167,33 @@ def test_exact_policies_must_sum_to_exactly_one(game):
     third[1, 1] += fmpq(1, 10**30)
     with pytest.raises(InvalidPolicyError, match=r"policy\[agent=1\]\[s=1\] sums to .* within 0"):
         check_policy(game, (np.full((2, 2), fmpq(1, 2)), third))
+
+
+def test_policies_come_out_in_the_arithmetic_of_the_game(game):
+    """Floats become the rationals that they are, scaled to sum to 1; exact numbers are rounded."""
+    thirds = (np.full((2, 2), 0.5), np.full((2, 3), 1 / 3))
+    exact = check_policy(game.exact(), thirds)
+    assert all(isinstance(x, fmpq) for own in exact for x in own.flat)
+    assert all((own.sum(axis=-1) == 1).all() for own in exact)
+    assert (exact[1] == fmpq(1, 3)).all()
+    rounded = check_policy(game, exact)
+    assert all(own.dtype == np.float64 for own in rounded)
+    assert all((a == b).all() for a, b in zip(rounded, thirds, strict=True))
+    balls = tuple(map(enclose, exact))
+    kept = check_policy(game.exact(), balls)
+    assert all(isinstance(x, Ball) for own in kept for x in own.flat)
+    assert all((a == b).all() for a, b in zip(check_policy(game, balls), thirds, strict=True))
+    tenths = check_start(game.exact(), [0.1, 0.9])  # 0.1 + 0.9 is 1 only after rounding
+    assert tenths.sum() == 1
+    assert tenths[0] == to_exact(0.1) / (to_exact(0.1) + to_exact(0.9))
+
+
+def test_balls_that_cannot_sum_to_one_are_refused(game):
+    wide = np.full((2, 2), Ball(fmpq(1, 2)).union(fmpq(3, 5)), dtype=object)
+    third = np.full((2, 3), Ball(fmpq(1, 3)), dtype=object)
+    check_policy(game.exact(), (wide, third))  # [1, 1.2] may be 1
+    with pytest.raises(InvalidPolicyError, match="must be 1 within 0"):
+        check_policy(game.exact(), (wide + Ball(fmpq(1, 10)), third))
 
 
 def test_the_name_in_errors_can_be_chosen(game):

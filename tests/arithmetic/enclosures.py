@@ -7,7 +7,7 @@ import numpy as np
 from flint import arb, fmpq
 from hypothesis import strategies as st
 
-from pmdlib.arithmetic import Ball
+from pmdlib.arithmetic import Ball, precision
 
 #: Digits of the truth, and how far rounding of the truth itself may move it.
 DIGITS, TRUTH_ERROR = 60, mpmath.mpf(10) ** -50
@@ -37,13 +37,12 @@ def as_mpf(x):
 
 def contains(ball, value):
     """Whether a ball (or a rational) contains a rational, or the truth at `DIGITS` digits."""
-    if isinstance(value, Fraction):
-        value = rational(value)
-    ball = Ball(ball)
-    if isinstance(value, fmpq):
-        return bool(ball.arb.contains(value))
-    slack = TRUTH_ERROR * (1 + abs(value))
-    return as_mpf(ball.lower) - slack <= value <= as_mpf(ball.upper) + slack
+    with precision(400):  # the ends as they are, not rounded outwards
+        low, high = Ball(ball).lower, Ball(ball).upper
+    if isinstance(value, mpmath.mpf):
+        slack = TRUTH_ERROR * (1 + abs(value))
+        return as_mpf(low) - slack <= value <= as_mpf(high) + slack
+    return low <= (rational(value) if isinstance(value, Fraction) else value) <= high
 
 
 small = st.fractions(-5, 5, max_denominator=40)

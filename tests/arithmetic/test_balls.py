@@ -41,7 +41,9 @@ def test_a_third_lies_strictly_between_its_ends_and_a_half_is_its_own():
     assert repr(half).startswith("0.5")
 
 
-@pytest.mark.parametrize("value", [3, fmpz(3), fmpq(3), arb(3), Ball(3), np.int64(3), np.uint8(3)], ids=type)
+@pytest.mark.parametrize(
+    "value", [3, fmpz(3), fmpq(3), arb(3), Ball(3), np.int64(3), np.uint8(3)], ids=type
+)
 def test_exact_numbers_are_taken(value):
     assert Ball(value).lower == Ball(value).upper == 3
 
@@ -125,7 +127,7 @@ def test_powers_contain_those_of_points_about_zero_too(pair, exponent):
 
 
 def test_powers_by_hand():
-    assert (WIDE**3).lower >= -Fraction(11, 10)
+    assert (WIDE**3).lower >= -fmpq(11, 10)
     assert (WIDE**0).lower == (WIDE**0).upper == 1
     assert Ball(2) ** -3 == fmpq(1, 8)
     assert not (WIDE**-1).arb.is_finite()
@@ -153,7 +155,6 @@ def test_functions_contain_the_truth_at_sixty_digits(left, right):
 def test_functions_at_exact_points():
     assert Ball(0).exp() == 1
     assert Ball(1).log() == 0
-    assert str(Ball(0).log().arb) == "-inf"
     assert Ball(0).log() < -(10**9)
     assert Ball(4).sqrt() == 2
     assert not Ball(-1).sqrt().arb.is_finite()
@@ -175,9 +176,9 @@ def test_maximum_minimum_and_union_contain_what_they_say(left, right):
 
 def test_maximum_and_minimum_do_not_decide():
     both = WIDE.maximum(0)
-    assert both.lower >= -Fraction(1, 10**6)
+    assert both.lower >= -fmpq(1, 10**6)
     assert both.upper >= 1
-    assert WIDE.minimum(0).upper <= Fraction(1, 10**6)
+    assert WIDE.minimum(0).upper <= fmpq(1, 10**6)
     assert Ball(2).maximum(3) == 3
     assert Ball(2).minimum(3) == 2
 
@@ -238,7 +239,7 @@ def test_touching_balls_decide_only_what_their_common_end_allows():
     assert not Ball(1) < Ball(1)
     assert interval(1, 2) > fmpq(99, 100)
     assert interval(1, 2) != 3
-    assert not interval(1, 2) == 3
+    assert interval(1, 2) != 3
 
 
 @pytest.mark.parametrize("sign", COMPARISONS)

@@ -4,40 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import sympy
+from claims.examples import CLAIM, FALSE, TRUE, compare, exactly
+from flint import fmpq
 
 import pmdlib as pmd
-from pmdlib.claims.checking import check, check_control
-from pmdlib.claims.claim import Claim, Comparison, Control, Hypothesis, Instance, value_rounding
-from pmdlib.games import catalogue
+from pmdlib.arithmetic import is_exact, to_exact
+from pmdlib.claims.checking import WAYS, check
+from pmdlib.claims.claim import Comparison, Hypothesis, value_rounding
+from pmdlib.claims.lemmas import CONTROLS, LEMMAS
 
-
-def instances(rng):
-    game = catalogue.isolated()
-    while True:
-        yield Instance(game, pmd.random_policy(game, rng, batch=(4,)), "isolated")
-
-
-def compare(left, right, relation, tolerance=1e-12):
-    def sides(instance):
-        yield Comparison(np.full(instance.count, left), np.array([right]), tolerance, relation)
-
-    return sides
-
-
-FALSE = Control("false", "1 = 2", lambda: Comparison(np.ones(1), np.full(1, 2.0), 1e-12, "=="))
-TRUE = Control("true", "1 = 1", lambda: Comparison(np.ones(1), np.ones(1), 1e-12, "=="))
-CLAIM = Claim(
-    name="example",
-    tag="derived",
-    label="none",
-    statement="2 \\ge 1",
-    notebook="00-example",
-    hypotheses=(),
-    instances=instances,
-    compare=compare(2.0, 1.0, ">="),
-    controls=(FALSE,),
-    sizes={"quick": 10, "full": 20},
-)
+ONE, TWO = fmpq(1), fmpq(2)
 
 
 def test_a_true_claim_with_a_false_control_is_verified():
@@ -49,27 +26,56 @@ def test_a_true_claim_with_a_false_control_is_verified():
 
 @pytest.mark.parametrize(
     ("left", "right", "relation"),
-    [(1.0, 2.0, ">="), (2.0, 1.0, "<="), (1.0, 1.0 + 1e-9, "=="), (np.nan, 1.0, ">="),
-     (1.0, np.nan, "<="), (np.nan, np.nan, "==")],
-)  # fmt: skip
-def test_a_false_claim_is_refuted(left, right, relation):
+    [(1, 2, ">="), (2, 1, "<="), (ONE, ONE + fmpq(1, 10**9), "==")],
+)
+def test_a_false_claim_is_refuted_in_floats_and_in_rationals(left, right, relation):
     verdict = check(replace(CLAIM, compare=compare(left, right, relation)))
     assert verdict.verdict == "refuted"
     assert verdict.ways["numeric"]["failures"] == 12
     assert verdict.ways["numeric"]["first_failure"] == "isolated, policy 0"
+    assert verdict.ways["exact"]["failures"] == 10
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "relation"),
+    [(np.nan, 1.0, ">="), (1.0, np.nan, "<="), (np.nan, np.nan, "==")],
+)
+def test_nan_is_no_pass(left, right, relation):
+    def sides(instance):
+        if is_exact(instance.game.initial):
+            yield Comparison(exactly(instance, ONE), exactly(instance, ONE), 0, "==")
+        else:
+            yield Comparison(np.full(instance.count, left), np.array([right]), 1e-12, relation)
+
+    verdict = check(replace(CLAIM, compare=sides))
+    assert verdict.verdict == "refuted"
+    assert verdict.ways["numeric"]["failures"] == 12
 
 
 def test_one_bad_policy_among_many_refutes():
     def sides(instance):
-        left = np.ones(instance.count)
-        left[2] = -1.0
-        yield Comparison(np.ones(instance.count), np.ones(1), 1e-12, "==", "fine")
-        yield Comparison(left, np.zeros(1), 1e-12, ">=", "not fine")
+        yield Comparison(exactly(instance, ONE), exactly(instance, ONE), 1e-12, "==", "fine")
+        left = exactly(instance, ONE)
+        if instance.count > 2:
+            left[2] = -1
+        yield Comparison(left, exactly(instance, 0), 1e-12, ">=", "not fine")
 
     verdict = check(replace(CLAIM, compare=sides), instances=4)
     assert verdict.verdict == "refuted"
     assert verdict.ways["numeric"]["failures"] == 1
     assert verdict.ways["numeric"]["first_failure"].endswith("policy 2")
+    assert verdict.ways["exact"]["failures"] == 0
+
+
+def test_the_ways_of_checking():
+    """Numeric and exact always; the others where a claim has what they need."""
+    assert len(WAYS) == 5
+    assert set(check(CLAIM).ways) == {"numeric", "exact"}
+    assert set(pmd.verify("mirror-step-kl", instances=1).ways) == {
+        "numeric",
+        "certified",
+        "symbolic",
+    }
 
 
 @pytest.mark.parametrize("controls", [(), (TRUE,), (FALSE, TRUE)])
@@ -91,21 +97,13 @@ def test_instances_that_fail_a_hypothesis_are_skipped_not_checked():
     first_only = Hypothesis("first", lambda instance: np.arange(instance.count) == 0)
 
     def sides(instance):
-        yield Comparison(np.arange(instance.count), np.zeros(1), 1e-12, "==")
+        zero = exactly(instance, fmpq(0))
+        yield Comparison(zero + np.arange(instance.count), zero, 1e-12, "==")
 
     verdict = check(replace(CLAIM, hypotheses=(first_only,), compare=sides))
     assert verdict.verified
     assert verdict.ways["numeric"]["instances"] == 10
     assert verdict.ways["numeric"]["skipped"] == 30
-
-
-def test_a_control_must_fail_by_far_more_than_rounding():
-    barely = Control("barely", "", lambda: Comparison(np.zeros(1), np.full(1, 1e-9), 1e-11, "=="))
-    clearly = Control("clearly", "", lambda: Comparison(np.zeros(1), np.full(1, 1e-7), 1e-11, "=="))
-    assert not check_control(barely).refuted
-    assert check_control(clearly).refuted
-    lost = Control("nan", "", lambda: Comparison(np.full(1, np.nan), np.ones(1), 1e-11, "=="))
-    assert not check_control(lost).refuted
 
 
 def test_slack_of_each_relation():
@@ -127,20 +125,20 @@ def test_rounding_covers_the_error_against_exact_arithmetic():
         exact = game.exact()
         policy = tuple(rng.integers(1, 5, size=(3, m)) / 8 for m in (2, 3))
         policy = tuple(own / own.sum(axis=-1, keepdims=True) for own in policy)
-        from pmdlib.arithmetic import to_exact
-
         rational = tuple(to_exact(own) for own in policy)
         rational = tuple(own / own.sum(axis=-1, keepdims=True) for own in rational)
         difference = pmd.values(game, policy) - pmd.values(exact, rational).astype(float)
         assert abs(difference).max() < value_rounding(game)
+        assert value_rounding(exact) == 0
 
 
 def test_a_part_is_counted_only_where_it_says_something():
     def sides(instance):
         even = np.arange(instance.count) % 2 == 0
-        yield Comparison(np.ones(instance.count), np.ones(1), 1e-12, "==", "everywhere")
-        left = np.where(even, 2.0, np.nan)
-        yield Comparison(left, np.ones(1), 1e-12, ">=", "even", even)
+        one, two = exactly(instance, ONE), exactly(instance, TWO)
+        yield Comparison(one, one, 1e-12, "==", "everywhere")
+        left = two if is_exact(two) else np.where(even, two, np.nan)
+        yield Comparison(left, one, 1e-12, ">=", "even", even)
 
     verdict = check(replace(CLAIM, compare=sides))
     assert verdict.verified
@@ -151,7 +149,34 @@ def test_a_part_is_counted_only_where_it_says_something():
 
 def test_a_part_that_never_says_anything_leaves_it_inconclusive():
     def sides(instance):
-        yield Comparison(np.ones(instance.count), np.ones(1), 1e-12, "==", "said")
-        yield Comparison(np.ones(instance.count), np.ones(1), 1e-12, "==", "unsaid", False)
+        one = exactly(instance, ONE)
+        yield Comparison(one, one, 1e-12, "==", "said")
+        yield Comparison(one, one, 1e-12, "==", "unsaid", False)
 
     assert check(replace(CLAIM, compare=sides)).verdict == "inconclusive"
+
+
+def test_a_wrong_identity_of_generic_games_leaves_it_inconclusive():
+    def wrong():
+        yield Comparison(np.array([sympy.Symbol("x")]), np.array([sympy.Symbol("y")]), 0, "==")
+
+    def right():
+        x = sympy.Symbol("x")
+        yield Comparison(np.array([(x + 1) ** 2]), np.array([x**2 + 2 * x + 1]), 0, "==")
+
+    verdict = check(replace(CLAIM, symbolic=wrong))
+    assert verdict.verdict == "inconclusive"
+    assert verdict.ways["symbolic"] == {"instances": 0, "failures": 0, "undecided": 1}
+    verdict = check(replace(CLAIM, symbolic=right))
+    assert verdict.verified
+    assert verdict.ways["symbolic"]["instances"] == 1
+
+
+def test_a_false_lemma_refutes(monkeypatch):
+    """Give a claim a lemma that is one of the false variants."""
+    lemma = next(iter(CONTROLS.values()))[0]
+    monkeypatch.setitem(LEMMAS, lemma.name, lemma)
+    monkeypatch.setitem(CONTROLS, lemma.name, ())
+    verdict = check(replace(CLAIM, lemmas=(lemma,)))
+    assert verdict.verdict == "refuted"
+    assert verdict.ways["interval"]["failures"] == 1
