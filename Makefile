@@ -30,7 +30,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup verify test test-all lint format lab lock clean
+.PHONY: help setup verify test test-all bench lint format lab lock clean
 
 help: ## list the targets
 	@echo "Usage: make TARGET [PYTHON=python3] [PROFILE=full|quick] [JOBS=number]"
@@ -51,8 +51,11 @@ test-all: $(READY) ## lint, types and all tests
 	@status=0; $(lint) || status=1; \
 	$(BIN)/python -m pytest -n "$(JOBS)" || status=1; exit $$status
 
+bench: $(READY) ## time exact checks and the float path, beside what is asked of them
+	@$(BIN)/python tests/benchmarks/bench.py
+
 # The processes share the cores; BLAS threads in each would compete with them.
-verify test test-all: export OPENBLAS_NUM_THREADS := 1
+verify test test-all bench: export OPENBLAS_NUM_THREADS := 1
 
 define lint
 { $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check . && $(BIN)/mypy; }

@@ -90,8 +90,9 @@ def interaction_norm(num_actions: Sequence[int], *, like: Number = 1.0) -> Numbe
         What kind of number to return: a float, or for an exact one a ball (a rational if Λ is
         found exactly).
     """
-    groups = Counter(fmpq(4 * (m // 2) * ((m + 1) // 2), m) for m in num_actions if m > 1)
-    low, high = fmpq(0), fmpq(sum(num_actions) - min(num_actions))
+    counts = [int(m) for m in num_actions]
+    groups = Counter(fmpq(4 * (m // 2) * ((m + 1) // 2), m) for m in counts if m > 1)
+    low, high = fmpq(0), fmpq(sum(counts) - min(counts))
     if len(groups) == 1:
         low = high = next(square * (n - 1) for square, n in groups.items())
     while low < high and high - low > fmpq(2) ** -working_bits():

@@ -29,12 +29,16 @@ Array = NDArray[Any]
 UNIT_ROUNDOFF = float(np.finfo(np.float64).eps) / 2
 
 
+#: Kinds of a machine number by itself; named here, for `is_exact` is asked in every iteration.
+_MACHINE = (int, float, complex, np.generic)
+
+
 def is_exact(array: Any) -> bool:
     """Say whether the entries are Python objects (no rounding) rather than machine numbers."""
-    dtype = getattr(array, "dtype", None)
-    if dtype is None:  # a number by itself
-        return not isinstance(array, int | float | complex)
-    return bool(dtype.kind == "O")
+    if isinstance(array, np.ndarray):
+        objects: bool = array.dtype.hasobject
+        return objects
+    return not isinstance(array, _MACHINE)  # a number by itself
 
 
 def unit_roundoff(like: Any) -> float:

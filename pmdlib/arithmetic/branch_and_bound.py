@@ -66,7 +66,7 @@ class Proof:
         if self.counterexample is not None:
             return f"refuted at ({', '.join(map(str, self.counterexample))})"
         if self.proved:
-            return f"proved on {self.boxes} boxes"
+            return f"proved on {self.boxes} {'box' if self.boxes == 1 else 'boxes'}"
         return f"undecided after {self.boxes + self.waiting} boxes"
 
 

@@ -29,7 +29,8 @@ def log(array: Any) -> Array:
     if is_exact(array):
         return each(_log, array)
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log(array))
+        logs: Array = np.log(array)
+    return logs
 
 
 def _log(x: Any) -> Any:
@@ -66,7 +67,8 @@ def log_normalise(logs: Array) -> Array:
     if is_exact(logs):  # nothing can overflow
         return np.asarray(logs - log(exp(logs).sum(axis=-1, keepdims=True)))
     logs = logs - logs.max(axis=-1, keepdims=True)
-    return np.asarray(logs - np.log(np.exp(logs).sum(axis=-1, keepdims=True)))
+    logs -= np.log(np.exp(logs).sum(axis=-1, keepdims=True))
+    return logs
 
 
 def tilt(weights: Array, exponents: Array) -> Array:

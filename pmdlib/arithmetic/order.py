@@ -14,14 +14,16 @@ from pmdlib.arithmetic.balls import Ball
 def largest(array: Array, axis: int | tuple[int, ...] = -1, *, keepdims: bool = False) -> Array:
     """Maximum along axes; balls enclose it, whichever entry attains it."""
     if not is_exact(array):
-        return np.asarray(array.max(axis=axis, keepdims=keepdims))
+        entries: Array = array.max(axis=axis, keepdims=keepdims)
+        return entries
     return _reduce(_larger, array, axis, keepdims)
 
 
 def smallest(array: Array, axis: int | tuple[int, ...] = -1, *, keepdims: bool = False) -> Array:
     """Minimum along axes; balls enclose it, whichever entry attains it."""
     if not is_exact(array):
-        return np.asarray(array.min(axis=axis, keepdims=keepdims))
+        entries: Array = array.min(axis=axis, keepdims=keepdims)
+        return entries
     return _reduce(_smaller, array, axis, keepdims)
 
 

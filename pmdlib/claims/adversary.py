@@ -148,10 +148,11 @@ def slack_attack(
         return min(float(side.slack.min()) for side in sides if side.relation != "==")
 
     game, policy, ratio = descend(arena, measure, rng, starts)
-    given = ", ".join(f"{name} = {value}" for name, value in extra.items())
+    states = "state" if arena.num_states == 1 else "states"
+    given = "".join(f", {name} = {value}" for name, value in extra.items())
     return Attack(
         claim=claim.name,
-        case=f"actions {arena.num_actions}, {arena.num_states} states, {given}",
+        case=f"actions {arena.num_actions}, {arena.num_states} {states}{given}",
         measure="larger side / smaller side",
         ratio=ratio,
         proved=1.0,

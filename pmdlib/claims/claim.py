@@ -115,7 +115,7 @@ def _exactly(value: Any, which: int) -> Any:
 
 
 #: A ratio of two sides is reported if the smaller is this many tolerances: six digits are right.
-VISIBLE = 1e6
+VISIBLE = 10**6
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 from flint import fmpq
@@ -108,7 +109,8 @@ def _c_sides(instance: Instance) -> Iterator[Comparison]:
         game, "kl", step, instance.extra["iterations"], instance.policy, record_policies=True
     )
     evaluation = Evaluation(game, tuple(own[:-1] for own in trace.policies))
-    rises, expected, logs_size = [], [], 1.0
+    rises, expected = [], []
+    logs_size: Any = 1
     for own, q, advantage in zip(
         trace.policies, evaluation.averaged_q, evaluation.advantages, strict=True
     ):

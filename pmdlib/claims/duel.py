@@ -30,16 +30,20 @@ def check_attacks(
     Returns
     -------
     Evidence, or None if nobody attacks this claim
-        ``worst_slack`` is the smallest ratio of the larger side to the smaller over all attacks.
+        ``worst_slack`` is the smallest ratio of the larger side to the smaller over all attacks,
+        ``search`` what the new search ended at; ``found`` is the least value known of what was
+        minimised, in ``worst_case``, and ``theory`` what it is proved to be at least.
     """
     if claim.attack is None:
         return None
     fresh = slack_attack(claim, Arena((2, 2)), rng, starts=STARTS[profile], **claim.attack)
-    attacks = [*load_worst(claim.name), fresh]
+    stored = load_worst(claim.name)
     account = Account()
-    for attack in attacks:
+    for attack in [*stored, fresh]:
         account.check(claim, attack.instance())
-    report = account.report()
-    worst = min(attacks, key=lambda attack: attack.slack)
-    report |= {"worst_case": worst.case, "share": worst.ratio, "proved_share": worst.proved}
+    report = account.report() | {"search": fresh.ratio}
+    if stored:
+        worst = min(stored, key=lambda attack: attack.slack)
+        report |= {"worst_case": worst.case, "measure": worst.measure}
+        report |= {"found": worst.ratio, "theory": worst.proved}
     return Evidence("adversarial", account.decided, account.failures, report)

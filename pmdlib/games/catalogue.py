@@ -133,10 +133,12 @@ def three_agents_degenerate() -> TabularGame:
 
 
 def half_face(num_agents: int = 4, actions: int = 2, *, delta: float = 1e-3) -> TabularGame:
-    """Worst case of the Euclidean step: φ = 1-δ, 1, 0, 0, .. for k = 0, 1, >= 2 agents across.
+    """Euclidean steps lose here: φ = 1-δ, 1, 0, 0, .. for k = 0, 1, >= 2 agents across.
 
     Each agent starts uniform on the first half of its actions; k counts the agents that play in
-    the other half. One agent alone should cross; all crossing at once lose.
+    the other half. One agent alone should cross; all crossing at once lose. Among symmetric
+    populations with two actions nothing is known to lose at smaller steps for N >= 5; for N = 2, 3
+    and 4 something is, see the stored worst instances.
     """
     if actions < 2 or actions % 2 or num_agents < 2:
         raise InvalidGameError(

@@ -117,14 +117,14 @@ def assumption_table(games: Mapping[str, MarkovGame]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        How many points of each kind there are; how they are known ("rational": exactly; "balls":
-        enclosed); whether the list is complete; whether Assumption V.4 holds, and why.
+        How many points of each kind there are; how they are known ("rational": exactly; "enclosed":
+        by balls); whether the list is complete; whether Assumption V.4 holds, and why.
     """
     rows = {}
     for name, game in games.items():
         found = find_fixed_points(game)
         counts = Counter(map(kind_of, found.points))
-        forms = Counter("rational" if point.rational else "balls" for point in found.points)
+        forms = Counter("rational" if point.rational else "enclosed" for point in found.points)
         rows[name] = {
             "points": len(found.points),
             "of these": ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind]),

@@ -46,7 +46,8 @@ def test_every_lemma_is_proved_and_its_cover_fills_the_box(name):
     lemma = LEMMAS[name]
     proof = prove(lemma)
     assert proof.proved is True
-    assert proof.outcome == f"proved on {proof.boxes} boxes"
+    word = "box" if proof.boxes == 1 else "boxes"
+    assert proof.outcome == f"proved on {proof.boxes} {word}"
     assert proof.lower >= 0
     assert proof.counterexample is None
     assert proof.waiting == 0

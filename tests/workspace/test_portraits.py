@@ -9,12 +9,15 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from pmdlib.analysis.equilibrium import nash_gap
+from pmdlib.analysis.fixed_point_census import fixed_point_census
 from pmdlib.analysis.fixed_points import fixed_point_residual, fixed_points
 from pmdlib.errors import InvalidGameError
 from pmdlib.games import catalogue
 from pmdlib.learning.pmd import run_pmd
 from pmdlib.workspace import COLORS
+from pmdlib.workspace.plots import kinds_plot
 from pmdlib.workspace.portraits import (
+    assumption_table,
     continua,
     fixed_point_table,
     kind,
@@ -115,10 +118,53 @@ def test_the_table_says_where_the_points_are():
     table = fixed_point_table(catalogue.isolated())
     assert list(table["value"]) == ["1.0000", "0.3000", "0.2000", "0.6000", "0.4909"]
     assert list(table["Nash gap"]) == ["0.0000", "0.7000", "0.8000", "0.0000", "0.0000"]
-    assert table.loc[5, "π_1"] == "(0.3636, 0.6364)"
-    assert table.loc[5, "π_2"] == "(0.2727, 0.7273)"
+    assert table.loc[5, "π_1"] == "(4/11, 7/11)"
+    assert table.loc[5, "π_2"] == "(3/11, 8/11)"
     assert list(table["smallest singular value"]) == ["–", "–", "–", "–", "1.100"]
     assert not table.astype(str).stack().str.contains("-0").any()
+
+
+def test_points_that_no_short_fraction_names_are_rounded():
+    """1, 2, 3, 2 for 0 .. 3 agents at their second action: they meet at 1/√2."""
+    crowd = fixed_point_table(catalogue.crowd([1.0, 2.0, 3.0, 2.0]))
+    assert (crowd["π_1"] == "(0.2929, 0.7071)").sum() == 1
+    long = fixed_point_table(catalogue.one_state([[1.0, 0.0], [0.0, 0.1234]]))
+    assert long.loc[5, "π_1"] == "(0.1098, 0.8902)"
+
+
+def test_what_is_certified_of_several_games():
+    table = assumption_table(
+        {
+            "isolated": catalogue.isolated(),
+            "limit": catalogue.slow_switch(0.0),
+            "crowd": catalogue.crowd([1.0, 2.0, 3.0, 2.0]),
+        }
+    )
+    assert list(table["points"]) == [5, 5, 12]
+    assert table.loc["isolated", "of these"] == "2 strict Nash, 1 quasi-strict Nash, 2 not Nash"
+    assert table.loc["limit", "of these"] == "1 strict Nash, 1 not Nash, 3 continuum"
+    assert table.loc["crowd", "known as"] == "11 rational, 1 enclosed"
+    assert list(table["Assumption V.4"]) == ["holds", "fails", "holds"]
+    assert set(table["complete"]) == {"yes"}
+    assert "continuum" in table.loc["limit", "reason"]
+
+
+def test_bars_show_the_shares_of_a_census(axes):
+    draws = {"isolated": lambda rng: catalogue.isolated(), "limit": lambda rng: limit}
+    limit = catalogue.slow_switch(0.0)
+    kinds_plot(axes, fixed_point_census(draws, 2, np.random.default_rng(0)))
+    widths = {
+        container.get_label(): [round(bar.get_width(), 3) for bar in container]
+        for container in axes.containers
+    }
+    assert widths == {
+        "strict Nash": [0.4, 0.2],
+        "quasi-strict Nash": [0.2, 0],
+        "not Nash": [0.4, 0.2],
+        "continuum": [0, 0.6],
+    }
+    assert [text.get_text() for text in axes.texts] == ["5.0", "5.0", "points"]
+    assert axes.get_ylim() == (1.5, -0.5)
 
 
 def test_fixed_points_are_marked_for_the_map_that_has_them(axes):
