@@ -18,8 +18,9 @@ import numpy as np
 from flint import Ordering, fmpq, fmpq_mpoly, fmpq_mpoly_ctx
 
 from pmdlib.analysis.faces import FaceFindings, Support, Zero, dimension, policy_on
+from pmdlib.analysis.krawczyk import ENCLOSURE_BITS
 from pmdlib.analysis.polynomial_systems import solve_cube
-from pmdlib.arithmetic import Array, eye
+from pmdlib.arithmetic import Array, eye, precision
 from pmdlib.games.tabular import TabularGame
 
 
@@ -96,5 +97,6 @@ def _replaced(matrix: Array, column: int, entries: Array) -> Array:
 def solve_face(game: TabularGame, face: Support, budget: int) -> FaceFindings:
     """Find the fixed points in an open face of any game, as far as `solve_cube` gets."""
     found = solve_cube(face_polynomials(game, face), dimension(face), budget)
-    zeros = tuple(Zero(sticks(face, point), alone) for point, alone in found.zeros)
+    with precision(ENCLOSURE_BITS):
+        zeros = tuple(Zero(sticks(face, point), alone) for point, alone in found.zeros)
     return FaceFindings(zeros, flat=found.everything, boxes=found.boxes, volume=found.volume)

@@ -59,7 +59,8 @@ def solve_three_mixers(game: TabularGame, face: Support) -> FaceFindings:
     def weights(point: Point) -> tuple[Array, ...]:
         full = [np.array([fmpq(1)], dtype=object)] * len(face)
         for k, value in zip(order, point, strict=True):
-            full[agents[k]] = np.array([1 - value, value], dtype=object)
+            with precision(ENCLOSURE_BITS):
+                full[agents[k]] = np.array([1 - value, value], dtype=object)
         return tuple(full)
 
     zeros = tuple(

@@ -215,7 +215,7 @@ def test_exact_steps_must_be_positive(step):
 
 
 def test_tsallis_is_for_floats_only():
-    with pytest.raises(PmdError, match="Tsallis step is iterated in floats: it takes no exact numbers"):
+    with pytest.raises(PmdError, match="in floats: it takes no exact numbers"):
         run_pmd(catalogue.isolated().exact(), "tsallis", fmpq(1, 2), 2)
 
 
