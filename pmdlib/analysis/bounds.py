@@ -92,7 +92,7 @@ def interaction_norm(num_actions: Sequence[int], *, like: Number = 1.0) -> Numbe
     """
     counts = [int(m) for m in num_actions]
     groups = Counter(fmpq(4 * (m // 2) * ((m + 1) // 2), m) for m in counts if m > 1)
-    low, high = fmpq(0), fmpq(sum(counts) - min(counts))
+    low, high = fmpq(0), fmpq(sum(counts) - min(counts) if groups else 0)
     if len(groups) == 1:
         low = high = next(square * (n - 1) for square, n in groups.items())
     while low < high and high - low > fmpq(2) ** -working_bits():

@@ -1,6 +1,7 @@
 """Linear systems and outer products in every arithmetic."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,15 @@ from pmdlib.errors import NotConvergedError
 
 
 def eye(size: int, like: Array) -> Array:
-    """Identity matrix (size, size) in the arithmetic of ``like``."""
-    return np.eye(size, dtype=object if is_exact(like) else like.dtype)
+    """Identity matrix (size, size) in the arithmetic of ``like``; read-only, it is shared."""
+    return _identity(size, np.dtype(object) if is_exact(like) else like.dtype)
+
+
+@cache
+def _identity(size: int, dtype: np.dtype[Any]) -> Array:
+    matrix = np.eye(size, dtype=dtype)
+    matrix.flags.writeable = False
+    return matrix
 
 
 def solve(matrix: Array, right: Array) -> Array:

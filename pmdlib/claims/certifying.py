@@ -161,6 +161,9 @@ class Account:
         bits: int,
         reason: str,
     ) -> None:
+        if not comparisons and not reason:  # the claim said nothing about it
+            self.skipped += 1
+            return
         self.instances += 1
         for comparison, decided in comparisons:
             part = self.parts.setdefault(comparison.part, _Part(comparison.relation))

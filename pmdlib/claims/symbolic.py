@@ -116,11 +116,9 @@ def is_zero(expression: Any) -> bool:
     if expression.has(sympy.log):
         expression = sympy.expand_log(expression, force=True)
     atoms = sorted(expression.atoms(sympy.Symbol, sympy.log, sympy.exp), key=str)
-    opaque = {atom: sympy.Symbol(f"x{k}") for k, atom in enumerate(atoms)}
-    outer = {atom: opaque[atom] for atom in atoms if not isinstance(atom, sympy.Symbol)}
-    expression = expression.xreplace(outer)
-    names = {str(opaque.get(a, a)) if a in outer else str(a) for a in atoms}
-    ring = fmpz_mpoly_ctx.get(sorted(names | {"x_"}), "lex")
+    names = {atom: sympy.Symbol(f"x{k}") for k, atom in enumerate(atoms)}
+    ring = fmpz_mpoly_ctx.get(["one", *map(str, names.values())], "lex")
+    expression = expression.xreplace(names)
     numerator, _ = _quotient(expression, ring, {})
     return not numerator
 
