@@ -7,8 +7,9 @@ from pmdlib.analysis.equilibrium import (
     nash_gap,
     nash_regret,
 )
+from pmdlib.analysis.fixed_points import find_fixed_points
 from pmdlib.analysis.policies import deterministic_policy, random_policy, uniform_policy
-from pmdlib.analysis.potential import is_markov_potential_game
+from pmdlib.analysis.potential import is_markov_potential_game, potential_distance
 from pmdlib.analysis.values import advantages, averaged_q, occupancy, potential_values, values
 from pmdlib.claims import claims, verify
 from pmdlib.errors import (
@@ -37,11 +38,13 @@ __all__ = [
     "claims",
     "constant_c",
     "deterministic_policy",
+    "find_fixed_points",
     "is_markov_potential_game",
     "mismatch",
     "nash_gap",
     "nash_regret",
     "occupancy",
+    "potential_distance",
     "potential_values",
     "random_policy",
     "run_pmd",

@@ -14,13 +14,13 @@ from difflib import get_close_matches
 import numpy as np
 import pandas as pd
 
-from pmdlib.claims.certifying import certify_control, check_rigorously
 from pmdlib.claims.claim import Claim, Outcome, Verdict
-from pmdlib.claims.duel import check_attacks
-from pmdlib.claims.evidence import Evidence
-from pmdlib.claims.lemmas import check_lemmas
-from pmdlib.claims.numeric import check_numerically
-from pmdlib.claims.symbolic import check_symbolically
+from pmdlib.claims.ways.certifying import certify_control, check_rigorously
+from pmdlib.claims.ways.duel import check_attacks
+from pmdlib.claims.ways.evidence import Evidence
+from pmdlib.claims.ways.lemmas import check_lemmas
+from pmdlib.claims.ways.numeric import check_numerically
+from pmdlib.claims.ways.symbolic import check_symbolically
 from pmdlib.errors import PmdError
 
 PROFILES = ("quick", "full")

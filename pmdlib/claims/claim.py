@@ -9,7 +9,7 @@ import pandas as pd
 
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import UNIT_ROUNDOFF, Array, is_exact, rationals, to_exact
-from pmdlib.claims.lemmas import Lemma
+from pmdlib.claims.ways.lemmas import Lemma
 from pmdlib.games.game import MarkovGame, Policy
 
 Tag = Literal["paper", "derived", "beyond"]

@@ -36,9 +36,9 @@ from pmdlib.claims.instances import (
     exact_policy,
     runs,
 )
-from pmdlib.claims.lemmas import BEST_ACTION
 from pmdlib.claims.one_step import MANY, with_step
-from pmdlib.claims.symbolic import generic_step
+from pmdlib.claims.ways.lemmas import BEST_ACTION
+from pmdlib.claims.ways.symbolic import generic_step
 from pmdlib.games import catalogue
 from pmdlib.games.game import Policy
 from pmdlib.games.tabular import TabularGame

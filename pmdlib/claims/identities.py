@@ -22,7 +22,7 @@ from pmdlib.claims.instances import (
     exact_policy,
     potential_instances,
 )
-from pmdlib.claims.symbolic import generic_instance
+from pmdlib.claims.ways.symbolic import generic_instance
 from pmdlib.games import catalogue
 from pmdlib.games.families import Shape, shaped
 

@@ -14,7 +14,6 @@ from pmdlib.claims.instances import (
     exact_policy,
     potential_instances,
 )
-from pmdlib.claims.lemmas import CONSTANT_STEP, PAPER_STEP
 from pmdlib.claims.one_step import (
     MANY,
     POTENTIAL,
@@ -28,6 +27,7 @@ from pmdlib.claims.one_step import (
     sum_over,
     with_step,
 )
+from pmdlib.claims.ways.lemmas import CONSTANT_STEP, PAPER_STEP
 from pmdlib.games import catalogue
 from pmdlib.learning.mirror_maps import KL
 

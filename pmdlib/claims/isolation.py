@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from pmdlib.analysis.exact_games import exact_game
-from pmdlib.analysis.face_jacobians import jacobian
-from pmdlib.analysis.faces import Support, dimension, faces_between
 from pmdlib.analysis.fixed_points import (
     SINGULAR_TOLERANCE,
     ZERO_TOLERANCE,
     find_fixed_points,
     fixed_point_residual,
 )
+from pmdlib.analysis.fixed_points.exact_games import exact_game
+from pmdlib.analysis.fixed_points.face_jacobians import jacobian
+from pmdlib.analysis.fixed_points.faces import Support, dimension, faces_between
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import (
     Array,

@@ -40,7 +40,7 @@ from pmdlib.claims.claim import (
     Sizes,
 )
 from pmdlib.claims.instances import FULL_SUPPORT, games
-from pmdlib.claims.symbolic import distributions, generic_step
+from pmdlib.claims.ways.symbolic import distributions, generic_step
 from pmdlib.games import catalogue
 from pmdlib.learning.mirror_maps import KL, Euclidean, MirrorMap
 

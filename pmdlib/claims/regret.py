@@ -28,7 +28,6 @@ from pmdlib.claims.claim import (
     value_rounding,
 )
 from pmdlib.claims.instances import FULL_SUPPORT, IS_POTENTIAL, POSITIVE, exact_policy, runs
-from pmdlib.claims.lemmas import CONSTANT_STEP, LOG_FORM
 from pmdlib.claims.one_step import (
     same_step,
     stated_constant,
@@ -36,6 +35,7 @@ from pmdlib.claims.one_step import (
     stated_kl,
     sum_over,
 )
+from pmdlib.claims.ways.lemmas import CONSTANT_STEP, LOG_FORM
 from pmdlib.games import catalogue
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.learning.pmd import Trace, run_pmd

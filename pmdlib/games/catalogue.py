@@ -434,7 +434,7 @@ CATALOGUE: dict[str, Callable[[], TabularGame]] = {
     )
 }
 
-#: Those that are no Markov potential games; `pmdlib.analysis.verdicts` keeps the proofs.
+#: Those that are no Markov potential games; `pmdlib.analysis.potential.verdicts` keeps the proofs.
 NOT_POTENTIAL = (
     "stage-potential-only",
     "instalments",

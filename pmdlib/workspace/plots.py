@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pmdlib.analysis.fixed_point_census import KINDS
+from pmdlib.analysis.fixed_points.census import KINDS
 from pmdlib.workspace.figures import COLORS
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from pmdlib.analysis.equilibrium import nash_gap
-from pmdlib.analysis.fixed_point_census import ANSWERS, KINDS, kind_of
 from pmdlib.analysis.fixed_points import (
     ZERO_TOLERANCE,
     FixedPoint,
     find_fixed_points,
     fixed_points,
 )
+from pmdlib.analysis.fixed_points.census import ANSWERS, KINDS, kind_of
 from pmdlib.analysis.values import averaged_q, potential_values, values
 from pmdlib.arithmetic import Array, is_exact, to_float
 from pmdlib.errors import InvalidGameError

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from pmdlib.analysis import alpha_upper
-from pmdlib.analysis.alpha import potential_distance
-from pmdlib.analysis.alpha_upper import best_potential, interchangeable
 from pmdlib.analysis.policies import random_policy, replace
-from pmdlib.analysis.potential import is_markov_potential_game
+from pmdlib.analysis.potential import alpha_upper, is_markov_potential_game
+from pmdlib.analysis.potential.alpha import potential_distance
+from pmdlib.analysis.potential.alpha_upper import best_potential, interchangeable
 from pmdlib.errors import NotPotentialError, PmdError
 from pmdlib.games import catalogue
 from pmdlib.games.families import FAMILIES, Shape, random_game

@@ -8,14 +8,14 @@ import pytest
 from flint import fmpq
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pmdlib.analysis.cycle_search import random_pure_policy, widest_cycle
-from pmdlib.analysis.cycles import Cycle, between, cycle_sum, exact_cycle
 from pmdlib.analysis.policies import (
     deterministic_policy,
     random_policy,
     random_rational_policy,
     replace,
 )
+from pmdlib.analysis.potential.cycle_search import random_pure_policy, widest_cycle
+from pmdlib.analysis.potential.cycles import Cycle, between, cycle_sum, exact_cycle
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import to_float
 from pmdlib.errors import InvalidPolicyError, PmdError

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import pmdlib as pmd
-from pmdlib.analysis.fixed_point_census import (
+from pmdlib.analysis.fixed_points import fixed_points
+from pmdlib.analysis.fixed_points.census import (
     KINDS,
     distances_to_non_nash,
     fixed_point_census,
@@ -12,7 +13,6 @@ from pmdlib.analysis.fixed_point_census import (
     random_payoffs,
     shares,
 )
-from pmdlib.analysis.fixed_points import fixed_points
 from pmdlib.games import catalogue
 
 TIES = (0.0, 0.5, 1.0)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import pmdlib as pmd
-from pmdlib.analysis.exact_games import exact_game
 from pmdlib.analysis.fixed_points import (
     classify,
     find_fixed_points,
@@ -14,6 +13,7 @@ from pmdlib.analysis.fixed_points import (
     fixed_points,
     jacobian,
 )
+from pmdlib.analysis.fixed_points.exact_games import exact_game
 from pmdlib.arithmetic import Ball, to_float
 from pmdlib.games import catalogue
 from pmdlib.learning.mirror_maps import KL

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pmdlib as pmd
-from pmdlib.analysis.exact_games import exact_game
-from pmdlib.analysis.face_polynomials import face_polynomials, solve_face
-from pmdlib.analysis.faces import all_faces, dimension
 from pmdlib.analysis.fixed_points import find_fixed_points, fixed_point_residual, fixed_points
-from pmdlib.analysis.linear_supports import LinearFaces
-from pmdlib.analysis.three_mixers import solve_three_mixers
+from pmdlib.analysis.fixed_points.exact_games import exact_game
+from pmdlib.analysis.fixed_points.face_polynomials import face_polynomials, solve_face
+from pmdlib.analysis.fixed_points.faces import all_faces, dimension
+from pmdlib.analysis.fixed_points.linear_supports import LinearFaces
+from pmdlib.analysis.fixed_points.three_mixers import solve_three_mixers
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import Ball, precision
 from pmdlib.games import catalogue

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from flint import fmpq
 
-from pmdlib.analysis import potential
-from pmdlib.analysis.potential import WEIGHTS, is_markov_potential_game
+from pmdlib.analysis.potential import is_markov_potential_game, membership
+from pmdlib.analysis.potential.membership import WEIGHTS
 from pmdlib.errors import NotPotentialError, PmdError
 from pmdlib.games import catalogue
 from pmdlib.games.families import FAMILIES, Shape, random_game
@@ -94,7 +94,7 @@ def test_a_wrong_stated_potential_is_found_out(rng):
 
 def test_other_routes_when_no_readable_witness_turns_up(rng, monkeypatch):
     """Random moves of all agents refute as well, and fall into cycles of two."""
-    monkeypatch.setattr(potential, "_readable_witness", lambda game, rng: None)
+    monkeypatch.setattr(membership, "_readable_witness", lambda game, rng: None)
     for make in (catalogue.instalments, catalogue.routing_with_wear, lambda: one_bad_pair(1, 3)):
         game = make()
         result = is_markov_potential_game(game, rng)

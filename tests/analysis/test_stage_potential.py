@@ -7,7 +7,7 @@ from flint import fmpq
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pmdlib.analysis.policies import random_policy, random_rational_policy
-from pmdlib.analysis.stage_potential import (
+from pmdlib.analysis.potential.stage_potential import (
     excess_game,
     flat_tensors,
     is_certainly_potential,

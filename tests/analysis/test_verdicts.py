@@ -6,7 +6,7 @@ from fractions import Fraction
 import fractions_only
 import pytest
 
-from pmdlib.analysis.verdicts import (
+from pmdlib.analysis.potential.verdicts import (
     WITNESSES,
     find_witnesses,
     load_witnesses,

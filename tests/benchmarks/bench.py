@@ -15,10 +15,10 @@ import numpy as np
 
 import pmdlib as pmd
 from pmdlib.analysis import equilibrium, policies, values
-from pmdlib.claims.certifying import Account
 from pmdlib.claims.checking import WAYS
 from pmdlib.claims.claim import Instance
 from pmdlib.claims.instances import mixed_policies
+from pmdlib.claims.ways.certifying import Account
 from pmdlib.games import tabular
 from pmdlib.games.families import FAMILIES, Shape
 from pmdlib.learning import mirror_maps

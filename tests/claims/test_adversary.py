@@ -13,7 +13,8 @@ from pmdlib.analysis import bounds
 from pmdlib.analysis.policies import check_policy
 from pmdlib.arithmetic import is_exact, join, to_float
 from pmdlib.claims import claims
-from pmdlib.claims.adversary import (
+from pmdlib.claims.claim import Instance
+from pmdlib.claims.ways.adversary import (
     LOG_FORM,
     PROGRESS,
     rare_start_attack,
@@ -22,8 +23,8 @@ from pmdlib.claims.adversary import (
     tensor_attack,
     tightness_table,
 )
-from pmdlib.claims.arena import Arena, shorten
-from pmdlib.claims.attacks import (
+from pmdlib.claims.ways.arena import Arena, shorten
+from pmdlib.claims.ways.attacks import (
     Population,
     exchangeable_euclidean_attack,
     exchangeable_kl_attack,
@@ -37,8 +38,7 @@ from pmdlib.claims.attacks import (
     smallest_failing_step,
     worst_payoffs,
 )
-from pmdlib.claims.claim import Instance
-from pmdlib.claims.worst import FIRST_FALLS, STORE, load_worst, save_worst, simple
+from pmdlib.claims.ways.worst import FIRST_FALLS, STORE, load_worst, save_worst, simple
 from pmdlib.errors import PmdError
 from pmdlib.games import catalogue
 from pmdlib.games.aggregative import CountGame

@@ -23,7 +23,11 @@ from pmdlib.arithmetic import (
     to_float,
     working_bits,
 )
-from pmdlib.claims.certifying import (
+from pmdlib.claims.checking import check
+from pmdlib.claims.claim import SHORT_BITS, SMALL, Comparison, Control, Hypothesis, Instance
+from pmdlib.claims.identities import _deviation_sides
+from pmdlib.claims.instances import FULL_SUPPORT, exact_policy, games
+from pmdlib.claims.ways.certifying import (
     AGREEMENT,
     AGREES,
     CERTIFIED,
@@ -36,10 +40,6 @@ from pmdlib.claims.certifying import (
     decide,
     exact_instances,
 )
-from pmdlib.claims.checking import check
-from pmdlib.claims.claim import SHORT_BITS, SMALL, Comparison, Control, Hypothesis, Instance
-from pmdlib.claims.identities import _deviation_sides
-from pmdlib.claims.instances import FULL_SUPPORT, exact_policy, games
 from pmdlib.errors import NotConvergedError
 from pmdlib.games import catalogue
 

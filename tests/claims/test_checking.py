@@ -12,7 +12,7 @@ import pmdlib as pmd
 from pmdlib.arithmetic import is_exact, to_exact
 from pmdlib.claims.checking import WAYS, check
 from pmdlib.claims.claim import Comparison, Hypothesis, value_rounding
-from pmdlib.claims.lemmas import CONTROLS, LEMMAS
+from pmdlib.claims.ways.lemmas import CONTROLS, LEMMAS
 
 ONE, TWO = fmpq(1), fmpq(2)
 

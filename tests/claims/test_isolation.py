@@ -10,9 +10,9 @@ import pmdlib as pmd
 from pmdlib.analysis.fixed_points import find_fixed_points, fixed_point_residual
 from pmdlib.arithmetic import is_exact, to_exact, to_float
 from pmdlib.claims import isolation
-from pmdlib.claims.certifying import DISPROVED, PROVED, check_rigorously, decide
 from pmdlib.claims.claim import SMALL
 from pmdlib.claims.instances import fixed_point_instance, small_game, two_state_game
+from pmdlib.claims.ways.certifying import DISPROVED, PROVED, check_rigorously, decide
 from pmdlib.games import catalogue
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pmdlib.arithmetic import UndecidedError, precision
 from pmdlib.arithmetic.branch_and_bound import prove_nonnegative
 from pmdlib.arithmetic.intervals import Interval, exp, log, remainder
-from pmdlib.claims.lemmas import (
+from pmdlib.claims.ways.lemmas import (
     BEST_ACTION,
     CONSTANT_STEP,
     CONTROLS,

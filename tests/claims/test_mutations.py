@@ -5,8 +5,8 @@ import pytest
 
 import pmdlib as pmd
 from pmdlib.analysis import bounds, values
-from pmdlib.claims.certifying import Account
-from pmdlib.claims.worst import load_worst
+from pmdlib.claims.ways.certifying import Account
+from pmdlib.claims.ways.worst import load_worst
 from pmdlib.learning.mirror_maps import KL, Euclidean, project_to_simplex
 
 

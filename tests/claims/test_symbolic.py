@@ -15,7 +15,7 @@ from pmdlib.analysis.policies import replace
 from pmdlib.analysis.values import Evaluation, expectation
 from pmdlib.claims import identities
 from pmdlib.claims.claim import Comparison
-from pmdlib.claims.symbolic import (
+from pmdlib.claims.ways.symbolic import (
     check_symbolically,
     distributions,
     generic_game,

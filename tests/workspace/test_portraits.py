@@ -9,8 +9,8 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from pmdlib.analysis.equilibrium import nash_gap
-from pmdlib.analysis.fixed_point_census import fixed_point_census
 from pmdlib.analysis.fixed_points import fixed_point_residual, fixed_points
+from pmdlib.analysis.fixed_points.census import fixed_point_census
 from pmdlib.errors import InvalidGameError
 from pmdlib.games import catalogue
 from pmdlib.learning.pmd import run_pmd

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pmdlib.analysis.alpha import potential_distance
-from pmdlib.analysis.cycles import Cycle
-from pmdlib.analysis.potential import PotentialTest, is_markov_potential_game
-from pmdlib.analysis.stage_potential import smallest_range
+from pmdlib.analysis.potential.alpha import potential_distance
+from pmdlib.analysis.potential.cycles import Cycle
+from pmdlib.analysis.potential.membership import PotentialTest, is_markov_potential_game
+from pmdlib.analysis.potential.stage_potential import smallest_range
 from pmdlib.arithmetic import Array, to_float
 from pmdlib.errors import PmdError
 from pmdlib.games.catalogue import CATALOGUE, NOT_POTENTIAL

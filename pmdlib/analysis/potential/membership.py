@@ -3,7 +3,7 @@
 A value potential exists exactly if the value changes of the two moving agents sum to zero around
 every cycle (π_i, π_j) -> (π_i', π_j) -> (π_i', π_j') -> (π_i, π_j') -> back, in every state and
 whatever the others do. A value potential is always the discounted sum of a stage potential, and
-that has a closed form (`pmdlib.analysis.stage_potential`). So there are three kinds of answer:
+that has a closed form (`stage_potential`). So there are three kinds of answer:
 
 - **no**, proved: an open cycle, in exact rational arithmetic (`Cycle`);
 - **yes**, proved: the stage potential, with a certificate that covers all policies;
@@ -18,14 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from pmdlib.analysis.cycle_search import floating_pair, random_pure_policy, widest_cycle
-from pmdlib.analysis.cycles import (
+from pmdlib.analysis.policies import random_policy, random_rational_policy, replace
+from pmdlib.analysis.potential.cycle_search import floating_pair, random_pure_policy, widest_cycle
+from pmdlib.analysis.potential.cycles import (
     Cycle,
     cycle_sum,
     exact_cycle,
 )
-from pmdlib.analysis.policies import random_policy, random_rational_policy, replace
-from pmdlib.analysis.stage_potential import excess_game, is_certainly_potential, stage_potential
+from pmdlib.analysis.potential.stage_potential import (
+    excess_game,
+    is_certainly_potential,
+    stage_potential,
+)
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import Array, to_float
 from pmdlib.errors import NotPotentialError, PmdError
@@ -65,7 +69,7 @@ class PotentialTest:
         An open cycle, if the verdict is False.
     potential : ndarray (S, A_1, .., A_N) of exact rationals, or None
         The stage potential, if the verdict is True; 0 where all play action 0. See
-        `pmdlib.analysis.stage_potential.smallest_range` for one with the smallest φmax.
+        `pmdlib.analysis.potential.stage_potential.smallest_range` for one with the smallest φmax.
     proved : bool
         Whether the verdict is proved for all policies: by the witness, or by the certificate
         `is_certainly_potential`. Otherwise it is supported.

@@ -10,7 +10,7 @@ is a single point exactly if it has a single vertex. Everything is a small ratio
 import numpy as np
 from flint import fmpq, fmpq_mat
 
-from pmdlib.analysis.faces import FaceFindings, Support, Zero, mixing, subsets
+from pmdlib.analysis.fixed_points.faces import FaceFindings, Support, Zero, mixing, subsets
 from pmdlib.arithmetic import Array
 from pmdlib.games.tabular import TabularGame
 

@@ -3,8 +3,8 @@
 import numpy as np
 from flint import arb_mat, fmpq, fmpq_mat
 
-from pmdlib.analysis.faces import Support
-from pmdlib.analysis.krawczyk import ENCLOSURE_BITS
+from pmdlib.analysis.fixed_points.faces import Support
+from pmdlib.analysis.fixed_points.krawczyk import ENCLOSURE_BITS
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import Array, Ball, derivative, infinitesimal, is_exact, precision
 from pmdlib.games.game import MarkovGame, Policy

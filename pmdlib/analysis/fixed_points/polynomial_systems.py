@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from flint import fmpq, fmpq_mpoly
 
-from pmdlib.analysis.bernstein import bernstein_table, evaluate_table, halved, rounding
-from pmdlib.analysis.krawczyk import Certificate, System, certify
+from pmdlib.analysis.fixed_points.bernstein import bernstein_table, evaluate_table, halved, rounding
+from pmdlib.analysis.fixed_points.krawczyk import Certificate, System, certify
 from pmdlib.arithmetic import UNIT_ROUNDOFF, Array
 
 #: Boxes that are halved at once.

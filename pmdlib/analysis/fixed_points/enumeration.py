@@ -15,11 +15,11 @@ by exclusion and certified inclusion, which may leave something open and then sa
 
 from dataclasses import dataclass, field
 
-from pmdlib.analysis.exact_games import exact_game, rounded_game
-from pmdlib.analysis.face_jacobians import jacobian
-from pmdlib.analysis.face_polynomials import solve_face
-from pmdlib.analysis.faces import FaceFindings, Support, all_faces, dimension, mixing
-from pmdlib.analysis.fixed_point_kinds import (
+from pmdlib.analysis.fixed_points.exact_games import exact_game, rounded_game
+from pmdlib.analysis.fixed_points.face_jacobians import jacobian
+from pmdlib.analysis.fixed_points.face_polynomials import solve_face
+from pmdlib.analysis.fixed_points.faces import FaceFindings, Support, all_faces, dimension, mixing
+from pmdlib.analysis.fixed_points.kinds import (
     SINGULAR_TOLERANCE,
     ZERO_TOLERANCE,
     FixedPoint,
@@ -27,8 +27,8 @@ from pmdlib.analysis.fixed_point_kinds import (
     describe,
     fixed_point_residual,
 )
-from pmdlib.analysis.linear_supports import LinearFaces
-from pmdlib.analysis.three_mixers import solve_three_mixers
+from pmdlib.analysis.fixed_points.linear_supports import LinearFaces
+from pmdlib.analysis.fixed_points.three_mixers import solve_three_mixers
 from pmdlib.errors import NotConvergedError
 from pmdlib.games.game import MarkovGame
 from pmdlib.games.tabular import TabularGame

@@ -13,7 +13,7 @@ from flint import fmpz_mpoly, fmpz_mpoly_ctx
 
 from pmdlib.arithmetic import Array
 from pmdlib.claims.claim import Claim, Instance
-from pmdlib.claims.evidence import Evidence
+from pmdlib.claims.ways.evidence import Evidence
 from pmdlib.errors import PmdError
 from pmdlib.games.game import Policy
 from pmdlib.games.tabular import TabularGame

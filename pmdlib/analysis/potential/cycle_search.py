@@ -5,8 +5,8 @@ from itertools import combinations
 
 import numpy as np
 
-from pmdlib.analysis.cycles import Cycle, between, cycle_sum, exact_cycle
 from pmdlib.analysis.policies import replace
+from pmdlib.analysis.potential.cycles import Cycle, between, cycle_sum, exact_cycle
 from pmdlib.arithmetic import Array, is_exact, to_float
 from pmdlib.errors import PmdError
 from pmdlib.games.game import Policy

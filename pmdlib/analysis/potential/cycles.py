@@ -3,7 +3,7 @@
 A walk moves agents i and j in turn, i, j, i, j, .., and ends where it began. If a potential
 registers every change of value, the changes of whoever moves sum to zero round the walk, from every
 start state. A walk that stays open is a witness: policies of rational numbers and one sum that is
-not zero, which anyone can recompute. `pmdlib.analysis.cycle_search` looks for readable ones.
+not zero, which anyone can recompute. `cycle_search` looks for readable ones.
 """
 
 from collections.abc import Mapping, Sequence

@@ -22,7 +22,7 @@ from pmdlib.analysis import bounds
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import Array, is_exact, to_float
 from pmdlib.claims.one_step import Step
-from pmdlib.claims.worst import FIRST_FALLS, Attack, simple
+from pmdlib.claims.ways.worst import FIRST_FALLS, Attack, simple
 from pmdlib.errors import PmdError
 from pmdlib.games.aggregative import CountGame
 from pmdlib.games.game import Policy

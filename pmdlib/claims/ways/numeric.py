@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pmdlib.claims.claim import LARGE, Claim, Comparison, Instance
-from pmdlib.claims.evidence import Evidence
+from pmdlib.claims.ways.evidence import Evidence
 
 
 @dataclass

@@ -9,8 +9,8 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 from pmdlib.arithmetic import Array
-from pmdlib.claims.attacks import DIGITS, RATIO_DECIMALS, ROUNDING_COST, nelder_mead
-from pmdlib.claims.worst import simple
+from pmdlib.claims.ways.attacks import DIGITS, RATIO_DECIMALS, ROUNDING_COST, nelder_mead
+from pmdlib.claims.ways.worst import simple
 from pmdlib.games.game import Policy
 from pmdlib.games.tabular import TabularGame
 

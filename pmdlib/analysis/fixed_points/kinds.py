@@ -6,9 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from pmdlib.analysis.face_jacobians import is_regular, jacobian, smallest_singular_value
-from pmdlib.analysis.faces import FaceFindings, Support, Zero, faces_between, mixing, policy_on
-from pmdlib.analysis.krawczyk import ENCLOSURE_BITS
+from pmdlib.analysis.fixed_points.face_jacobians import (
+    is_regular,
+    jacobian,
+    smallest_singular_value,
+)
+from pmdlib.analysis.fixed_points.faces import (
+    FaceFindings,
+    Support,
+    Zero,
+    faces_between,
+    mixing,
+    policy_on,
+)
+from pmdlib.analysis.fixed_points.krawczyk import ENCLOSURE_BITS
 from pmdlib.analysis.policies import check_policy
 from pmdlib.analysis.values import Evaluation, evaluate, number_or_array
 from pmdlib.arithmetic import (

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from pmdlib.claims.adversary import slack_attack
-from pmdlib.claims.arena import Arena
-from pmdlib.claims.certifying import Account
 from pmdlib.claims.claim import Claim
-from pmdlib.claims.evidence import Evidence
-from pmdlib.claims.worst import load_worst
+from pmdlib.claims.ways.adversary import slack_attack
+from pmdlib.claims.ways.arena import Arena
+from pmdlib.claims.ways.certifying import Account
+from pmdlib.claims.ways.evidence import Evidence
+from pmdlib.claims.ways.worst import load_worst
 
 #: Starts of the new search for each profile: seconds, whatever the claim.
 STARTS = {"quick": 1, "full": 4}

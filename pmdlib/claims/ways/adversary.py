@@ -1,6 +1,6 @@
 """The adversary: it looks for the instances that come closest to refuting a claim.
 
-``python -m pmdlib.claims.adversary`` searches again and keeps what is worse than the stored
+``python -m pmdlib.claims.ways.adversary`` searches again and keeps what is worse than the stored
 instances.
 """
 
@@ -14,8 +14,9 @@ from flint import fmpq
 from pmdlib.analysis import bounds
 from pmdlib.arithmetic import rationals, to_float
 from pmdlib.claims import constant_c, regret
-from pmdlib.claims.arena import VANISHING, Arena, descend
-from pmdlib.claims.attacks import (
+from pmdlib.claims.claim import Claim, Instance
+from pmdlib.claims.ways.arena import VANISHING, Arena, descend
+from pmdlib.claims.ways.attacks import (
     MEASURES,
     RATIO_DECIMALS,
     exchangeable_euclidean_attack,
@@ -26,8 +27,7 @@ from pmdlib.claims.attacks import (
     paper_step_attack,
     share,
 )
-from pmdlib.claims.claim import Claim, Instance
-from pmdlib.claims.worst import Attack, save_worst, simple
+from pmdlib.claims.ways.worst import Attack, save_worst, simple
 from pmdlib.errors import PmdError
 from pmdlib.games.game import Policy
 from pmdlib.games.tabular import TabularGame

@@ -25,7 +25,7 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import csr_array, vstack
 
-from pmdlib.analysis.stage_potential import flat_tensors
+from pmdlib.analysis.potential.stage_potential import flat_tensors
 from pmdlib.arithmetic import UNIT_ROUNDOFF, Array, to_float
 from pmdlib.errors import NotConvergedError, PmdError
 from pmdlib.games.tabular import TabularGame

@@ -30,7 +30,7 @@ from pmdlib.claims.claim import (
     Instance,
     Relation,
 )
-from pmdlib.claims.evidence import Evidence
+from pmdlib.claims.ways.evidence import Evidence
 from pmdlib.errors import NotConvergedError
 
 #: Two balls cannot prove two irrational numbers equal. They agree if their difference encloses 0 in

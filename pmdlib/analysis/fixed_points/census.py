@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from pmdlib.analysis.fixed_points import BUDGET, FixedPoint, find_fixed_points
+from pmdlib.analysis.fixed_points.enumeration import BUDGET, FixedPoint, find_fixed_points
 from pmdlib.analysis.policies import check_policy
 from pmdlib.arithmetic import Array
 from pmdlib.errors import InvalidGameError

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from flint import fmpq, fmpq_poly
 
-from pmdlib.analysis.faces import FaceFindings, Support, Zero, mixing
-from pmdlib.analysis.krawczyk import ENCLOSURE_BITS
-from pmdlib.analysis.surds import Surd, quadratic_roots
+from pmdlib.analysis.fixed_points.faces import FaceFindings, Support, Zero, mixing
+from pmdlib.analysis.fixed_points.krawczyk import ENCLOSURE_BITS
+from pmdlib.analysis.fixed_points.surds import Surd, quadratic_roots
 from pmdlib.arithmetic import Array, precision
 from pmdlib.games.tabular import TabularGame
 

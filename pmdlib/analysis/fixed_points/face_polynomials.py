@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from flint import Ordering, fmpq, fmpq_mpoly, fmpq_mpoly_ctx
 
-from pmdlib.analysis.faces import FaceFindings, Support, Zero, dimension, policy_on
-from pmdlib.analysis.krawczyk import ENCLOSURE_BITS
-from pmdlib.analysis.polynomial_systems import solve_cube
+from pmdlib.analysis.fixed_points.faces import FaceFindings, Support, Zero, dimension, policy_on
+from pmdlib.analysis.fixed_points.krawczyk import ENCLOSURE_BITS
+from pmdlib.analysis.fixed_points.polynomial_systems import solve_cube
 from pmdlib.arithmetic import Array, eye, precision
 from pmdlib.games.tabular import TabularGame
 

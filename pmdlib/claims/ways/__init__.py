@@ -1,0 +1,1 @@
+"""The ways of checking a claim, and what each of them needs."""
