@@ -310,7 +310,7 @@ def null_directions(matrix: Array, tolerance: Any) -> list[Array]:
         pivots.append(column)
     basis = []
     for free in (column for column in range(table.shape[1]) if column not in pivots):
-        vector = eye(table.shape[1], matrix)[free]
+        vector = eye(table.shape[1], matrix)[free].copy()
         vector[pivots] = -table[: len(pivots), free]
         basis.append(vector)
     return basis

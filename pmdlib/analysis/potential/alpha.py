@@ -8,8 +8,8 @@ distance is the smallest such α; Ψ is any function, and policies are product M
 value is the sum of L terms of size at most α: α >= |c| / L. An exact cycle is a certificate.
 
 **Above.** Any stage potential φ gives a bound, the largest change, by agent i's own policy, of the
-value of r_i - φ. `alpha_upper` finds the φ with the best bound and its
-certificate. It is tight where one state is all there is, and zero for the four families of random games.
+value of r_i - φ. `alpha_upper` finds the φ with the best bound and its certificate. It is tight
+where one state is all there is, and zero for the four families of random games.
 """
 
 from collections.abc import Sequence
