@@ -18,6 +18,9 @@ def failures(name: str, entry: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+#: The order in which ways of checking are told; a notebook's record keeps none.
+ORDER = ("numeric", "exact", "certified", "symbolic", "interval", "adversarial")
+
 #: What a way of checking counts, one and many.
 COUNTED = {
     "symbolic": ("identity", "identities"),
@@ -38,7 +41,12 @@ def shown(entry: Mapping[str, Any]) -> str:
 
 def shown_by(ways: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Say for each way how much it showed: {"numeric": "2 400 instances", ..}."""
-    return {way: _number(way, result) for way, result in ways.items()}
+    return {way: _number(way, result) for way, result in _ordered(ways)}
+
+
+def _ordered(ways: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    known = [way for way in ORDER if way in ways]
+    return [(way, ways[way]) for way in (*known, *(way for way in ways if way not in ORDER))]
 
 
 def _number(way: str, result: Mapping[str, Any]) -> str:
@@ -58,7 +66,7 @@ def tightest(entry: Mapping[str, Any]) -> str:
     inequality to the smaller, where the left side is what was measured and the right side the
     bound. Attacks count too.
     """
-    return _slack(list(entry["ways"].values())) or "–"
+    return _slack([result for _, result in _ordered(entry["ways"])]) or "–"
 
 
 def _slack(results: Sequence[Mapping[str, Any]]) -> str:
@@ -80,7 +88,7 @@ def _parts(entry: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Name the parts of a claim that has several: what was proved of each, and its slack."""
     names = dict.fromkeys(
         name
-        for result in entry["ways"].values()
+        for _, result in _ordered(entry["ways"])
         if len(result.get("parts", {})) > 1
         for name in result["parts"]
     )
@@ -88,7 +96,7 @@ def _parts(entry: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     for name in names:
         found = {
             way: result["parts"][name]
-            for way, result in entry["ways"].items()
+            for way, result in _ordered(entry["ways"])
             if name in result.get("parts", {})
         }
         proved = [_proved(way, part) for way, part in found.items()]
