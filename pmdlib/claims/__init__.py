@@ -1,4 +1,8 @@
-"""What the paper says: the registry of claims, and `verify`."""
+"""What the paper says: the registry of claims, and `verify`.
+
+As an attribute, ``pmdlib.claims`` is the registry itself, a dictionary by name. What else this
+package holds is imported by its full path: ``from pmdlib.claims.checking import check``.
+"""
 
 from pmdlib.claims import (
     constant_c,

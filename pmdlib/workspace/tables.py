@@ -32,8 +32,8 @@ COUNTED = {
 def shown(entry: Mapping[str, Any]) -> str:
     """Say in which ways, on how many instances: "numeric, 2 400 instances; symbolic, 8 identities".
 
-    "exact" and "certified" instances are proved; those that no precision decided are named beside
-    them and do not count.
+    "exact" and "certified" instances are proved, but for those named as agreeing: their statement
+    is an equality of irrational numbers. Those that no precision decided do not count.
     """
     said = shown_by(entry["ways"]).items()
     return "; ".join(f"{way}, {number}" if number else way for way, number in said)
@@ -55,7 +55,8 @@ def _number(way: str, result: Mapping[str, Any]) -> str:
         return ""
     one, many = COUNTED.get(way, ("instance", "instances"))
     count = f"{number:,}".replace(",", "\N{NO-BREAK SPACE}")
-    notes = [f"{result[word]} {word}" for word in ("skipped", "undecided") if result.get(word)]
+    words = ("skipped", "agreeing", "undecided")
+    notes = [f"{result[word]} {word}" for word in words if result.get(word)]
     return f"{count} {one if number == 1 else many}" + (f" ({', '.join(notes)})" if notes else "")
 
 

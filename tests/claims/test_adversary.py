@@ -176,10 +176,10 @@ def test_an_attack_says_what_it_needs(agents, q_step):
 
 def test_tightness_table():
     table = tightness_table("improvement-kl-constant-step", (2, 4))
-    assert list(table.columns) == ["agents", "step", "proved", "attack", "gap"]
+    assert list(table.columns) == ["agents", "step", "proved", "found", "difference"]
     assert list(table["agents"]) == [2, 4, 2, 4]
-    assert (table["gap"] > 0).all()
-    assert_allclose(table["attack"], [0.75, 0.73847, 0.5, 0.47142], atol=2e-5)
+    assert (table["difference"] > 0).all()
+    assert_allclose(table["found"], [0.75, 0.73847, 0.5, 0.47142], atol=2e-5)
     with pytest.raises(PmdError, match="no attack on 'regret-kl' scales with N"):
         tightness_table("regret-kl")
 

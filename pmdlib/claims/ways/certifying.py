@@ -114,6 +114,8 @@ class Account:
     Attributes
     ----------
     instances, failures, undecided, skipped : int
+    agreeing : int
+        How many only agree, in the first part of the claim, because balls prove no equality.
     bits : int
         The largest precision that was needed; 0 while everything was rational.
     parts : dict
@@ -125,6 +127,7 @@ class Account:
     failures: int = 0
     undecided: int = 0
     skipped: int = 0
+    agreeing: int = 0
     bits: int = 0
     parts: dict[str, _Part] = field(default_factory=dict)
     first_failure: str = ""
@@ -176,6 +179,13 @@ class Account:
         elif reason:
             self.undecided += 1
             self.first_undecided = self.first_undecided or f"{instance.source}: {reason}"
+        else:
+            statement = next(iter(self.parts))
+            self.agreeing += any(
+                (decided == AGREES).any()
+                for comparison, decided in comparisons
+                if comparison.part == statement
+            )
 
     @property
     def decided(self) -> int:
@@ -190,6 +200,7 @@ class Account:
             "failures": self.failures,
             "undecided": self.undecided,
         }
+        said |= {"agreeing": self.agreeing} if self.agreeing else {}
         said |= {"bits": self.bits} if self.bits else {}
         said |= {"first_failure": self.first_failure} if self.first_failure else {}
         said |= {"first_undecided": self.first_undecided} if self.first_undecided else {}
