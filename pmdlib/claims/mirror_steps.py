@@ -242,7 +242,6 @@ def _natural_gradient_sides(instance: Instance) -> Iterator[Comparison]:
     condition = 1 / smallest((visits[:, None] * own).reshape(-1))
     moved = 1 + step * game.reward_bound / (1 - game.discount) ** 2
     tolerance = 64 * unit_roundoff(own) * condition * moved
-    yield Comparison(new[None], softmax[None], tolerance, "==")
     yield Comparison(
         ((1 - game.discount) * natural)[None],
         (q - q.sum(axis=-1, keepdims=True) / q.shape[-1])[None],
@@ -250,6 +249,7 @@ def _natural_gradient_sides(instance: Instance) -> Iterator[Comparison]:
         "==",
         "the natural gradient is the averaged Q, less its mean over actions",
     )
+    yield Comparison(new[None], softmax[None], tolerance, "==", "the new policies are equal")
 
 
 def _natural_gradient_instances(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:

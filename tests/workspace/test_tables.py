@@ -110,7 +110,7 @@ def test_frames_of_a_verdict():
     other = pmd.verify("performance-difference", instances=1)
     both = ways_table(verdict, other)
     assert both.loc["performance-difference", "certified"] == "–"
-    assert both.loc["mirror-step-kl", "certified"] == "4 instances"
+    assert both.loc["mirror-step-kl", "certified"] == "4 instances (4 agreeing)"
     controls = controls_table(verdict, other)
     assert len(controls) == len(verdict.controls) + len(other.controls)
     assert list(controls.columns) == ["what is claimed too much", "measured", "claimed", "refuted"]
