@@ -29,6 +29,7 @@ from pmdlib.arithmetic import (
     log,
     maximum,
     smallest,
+    to_exact,
     union,
 )
 from pmdlib.errors import InvalidPolicyError, NotConvergedError, PmdError
@@ -217,6 +218,7 @@ def nash_regret(gap: Array) -> Array:
         If there is no gap to average.
     """
     gap = np.asarray(gap)
+    gap = to_exact(gap) if is_exact(gap) else gap
     if gap.ndim == 0 or len(gap) == 0:
         raise PmdError("nash_regret needs at least one Nash gap, along the first axis")
     if not is_exact(gap) and not np.isfinite(gap).all():

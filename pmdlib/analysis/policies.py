@@ -188,8 +188,8 @@ def in_arithmetic_of(game: MarkovGame, distributions: Array) -> Array:
 def _as_array(name: str, part: Any) -> Array:
     try:
         if isinstance(part, np.ndarray) and is_exact(part):
-            not_finite(part)  # TypeError unless the objects are numbers
-            return part
+            # TypeError unless the objects are numbers; what is not finite is named by the checks
+            return part if not_finite(part).any() else np.asarray(to_exact(part))
         if np.iscomplexobj(part):
             raise TypeError("they are complex")
         return np.asarray(part, np.float64)

@@ -65,7 +65,10 @@ class Evaluation:
     @cached_property
     def kernel(self) -> Array:
         """State transition matrix P^π, (..., S, S)."""
-        return state_kernel(self.mdps[0], self.policy[0])
+        fixed = self.game.exogenous_kernel
+        if fixed is None:
+            return state_kernel(self.mdps[0], self.policy[0])
+        return np.broadcast_to(fixed, (*self.policy[0].shape[:-2], *fixed.shape))
 
     @cached_property
     def values(self) -> Array:

@@ -13,6 +13,7 @@ where a value is irrational), `order` and `linear`.
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from numbers import Rational
 from typing import Any
 
@@ -77,7 +78,7 @@ def to_exact(array: Any) -> Any:
 def _to_rational(entry: Any) -> Any:
     if isinstance(entry, fmpq):
         return entry
-    if isinstance(entry, float):  # NumPy's too
+    if isinstance(entry, float | Decimal):  # NumPy's floats too
         return fmpq(*entry.as_integer_ratio())
     if isinstance(entry, Rational):  # integers, fractions, SymPy's rationals
         return fmpq(int(entry.numerator), int(entry.denominator))

@@ -68,6 +68,11 @@ class MarkovGame(ABC):
         """
 
     @property
+    def exogenous_kernel(self) -> Array | None:
+        """Transition matrix (S, S) if no action moves the state, else None."""
+        return None
+
+    @property
     @abstractmethod
     def has_potential(self) -> bool:
         """Whether the game states a stage potential (stating one does not make it true)."""

@@ -92,7 +92,7 @@ class TabularGame(MarkovGame):
         rewards: ArrayLike | Sequence[ArrayLike],
         kernel: ArrayLike,
         *,
-        discount: float,
+        discount: Any,
         initial: ArrayLike | None = None,
         potential: ArrayLike | None = None,
     ) -> None:
@@ -150,6 +150,11 @@ class TabularGame(MarkovGame):
     def potential(self) -> Array:
         """Stage potential (S, A_1, .., A_N), as given, before any shift."""
         return self._stated_potential().reshape(self.num_states, *self.num_actions)
+
+    @property
+    def exogenous_kernel(self) -> Array | None:
+        """Transition matrix (S, S) if no action moves the state, else None."""
+        return self._kernel if self.exogenous else None
 
     @property
     def has_potential(self) -> bool:

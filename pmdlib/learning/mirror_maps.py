@@ -23,6 +23,7 @@ from pmdlib.arithmetic import (
     maximum,
     sort,
     tilt,
+    to_exact,
 )
 from pmdlib.errors import NotConvergedError, PmdError
 from pmdlib.games.game import MarkovGame
@@ -200,10 +201,10 @@ def project_to_simplex(points: Array) -> Array:
     ndarray (..., A): non-negative, summing to one; rational for rational points, and enclosed for
     balls, whether or not it is certain which entries are clipped.
     """
-    if not is_exact(points):
-        # The projection does not see a common shift; with the largest entry at 0 no digit of the
-        # 1 that the entries must sum to is lost to large points.
-        points = points - points.max(axis=-1, keepdims=True)
+    # The projection does not see a common shift; with the largest entry at 0 no digit of the 1 that
+    # the entries must sum to is lost to large points.
+    rounds = not is_exact(points)
+    points = points - points.max(axis=-1, keepdims=True) if rounds else to_exact(points)
     ordered = sort(points)[..., ::-1]
     counts = np.arange(1, points.shape[-1] + 1)
     thresholds = (ordered.cumsum(axis=-1) - 1) / (

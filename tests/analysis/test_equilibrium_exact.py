@@ -123,6 +123,20 @@ def test_a_near_tie_is_decided_once_the_precision_allows():
         assert constant_c(sharp, uniform) == HALF
 
 
+def test_a_gain_too_small_to_decide_is_inside_the_gap():
+    """The worse row is exactly 1/2, so policy iteration on balls stays there, and q - q is 0."""
+    advantage = fmpq(1, 2**200)
+    payoffs = objects(HALF, HALF, HALF + advantage, HALF + advantage).reshape(1, 2, 2)
+    game = TabularGame(payoffs, objects(fmpq(1))[None], discount=fmpq(0))
+    with precision(53):
+        worse = objects(Ball(1), Ball(0))[None]
+        gains = nash_gap(game, (worse, worse), per_agent=True)
+        gap = nash_gap(game, (worse, worse))
+    assert contains(gains[0], advantage)
+    assert contains(gap, advantage)
+    assert gap.width < 1e-14
+
+
 def third_less_third():
     return Ball(fmpq(1, 3)) - Ball(fmpq(1, 3))
 

@@ -2,23 +2,25 @@
 
 from fractions import Fraction
 from itertools import product
+from math import comb
 
 import numpy as np
 import pytest
 import sympy
-from flint import fmpq
+from flint import Ordering, fmpq, fmpq_mpoly_ctx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pmdlib as pmd
 from pmdlib.analysis.fixed_points import find_fixed_points, fixed_point_residual, fixed_points
+from pmdlib.analysis.fixed_points.bernstein import bernstein_table, halved, rounding
 from pmdlib.analysis.fixed_points.exact_games import exact_game
 from pmdlib.analysis.fixed_points.face_polynomials import face_polynomials, solve_face
 from pmdlib.analysis.fixed_points.faces import all_faces, dimension
 from pmdlib.analysis.fixed_points.linear_supports import LinearFaces
 from pmdlib.analysis.fixed_points.three_mixers import solve_three_mixers
 from pmdlib.analysis.values import Evaluation
-from pmdlib.arithmetic import Ball, precision
+from pmdlib.arithmetic import Ball, precision, to_exact
 from pmdlib.games import catalogue
 from pmdlib.games.aggregative import CountGame
 
@@ -258,6 +260,39 @@ def test_a_curve_of_fixed_points_and_its_ends():
     assert None not in kinds.values()
 
 
+def test_a_curve_through_a_sign_change_leaves_no_point_alone():
+    """D₁ = (z - 1/2)(1 - 2y), D₂ = x - z, D₃ = 2y - 1: the segment y = 1/2, x = z.
+
+    At z = 1/2 agent 1 is indifferent at every y, and in that plane the solution is alone.
+    """
+    x, y, z = np.indices((2, 2, 2))
+    gains = x * (z - 0.5) * (1 - 2 * y), y * (x - z), z * (2 * y - 1)
+    game = pmd.TabularGame([g[None] for g in gains], np.eye(1), discount=0.0)
+    findings = solve_three_mixers(exact_game(game), CUBE)
+    middle = [zero for zero in findings.zeros if zero.weights[2][1] == fmpq(1, 2)]
+    assert [[*own] for own in middle[0].weights] == [[fmpq(1, 2)] * 2] * 3
+    assert not any(zero.alone for zero in findings.zeros)
+    assert findings.continuum
+    found = find_fixed_points(game)
+    inside = [point.isolated for point in found.points if point.support == CUBE]
+    assert inside == [False] * 3
+
+
+def test_an_irrational_point_with_an_undecided_tie_is_not_called_isolated():
+    """As by hand above; agent 4 gains x - z, zero at the point, so it mixes there for free."""
+    x, y, z, w = np.indices((2, 2, 2, 2))
+    gains = x * (y - z), y * (x - z), z * (2 * x * y - 1), w * (x - z)
+    game = pmd.TabularGame([g[None] for g in gains], np.eye(1), discount=0.0)
+    found = find_fixed_points(game, budget=50)
+    for action in (0, 1):
+        ends = [point for point in found.points if point.support == (*CUBE, (action,))]
+        assert len(ends) == 1
+        assert not ends[0].rational
+        assert ends[0].nash is None
+        assert not ends[0].isolated
+    assert found.holds is False
+
+
 def test_a_dummy_agent_makes_continua_wherever_the_others_stand():
     payoff = np.stack([catalogue.isolated().rewards[0, 0]] * 2)  # agent 1 does not matter
     found = find_fixed_points(catalogue.one_state(payoff))
@@ -289,6 +324,29 @@ def test_the_quadratic_and_the_boxes_agree():
         )
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-15)
     assert seen == {0, 1, 2}
+
+
+def test_the_rounding_of_bernstein_coefficients_is_covered():
+    """Against the same coefficients in rationals, at every depth of a random halving."""
+    rng, degrees = np.random.default_rng(5), (2, 3)
+    ring = fmpq_mpoly_ctx.get(("s", "t"), Ordering.lex)
+    exact, polynomials = np.empty((2, 3, 4), dtype=object), []
+    for row in exact:
+        polynomial = ring.constant(0)
+        for powers in np.ndindex(row.shape):
+            row[powers] = fmpq(int(rng.integers(-99, 100)), int(rng.integers(1, 100)))
+            term = ring.constant(row[powers])
+            for x, k, n in zip(ring.gens(), powers, degrees, strict=True):
+                term *= comb(n, k) * x**k * (1 - x) ** (n - k)
+            polynomial += term
+        row /= max(abs(row).flat)
+        polynomials.append(polynomial)
+    tables = bernstein_table(polynomials, [0, 1])
+    for depth in range(12):
+        error = max(abs(to_exact(tables) - exact).flat)
+        assert 0 < error <= to_exact(rounding(tables.shape, depth))
+        axis, side = 1 + depth % 2, int(rng.integers(2))
+        tables, exact = halved(tables, axis)[side], halved(exact, axis)[side]
 
 
 def test_linear_faces_and_boxes_agree():

@@ -74,7 +74,8 @@ class PotentialTest:
         Whether the verdict is proved for all policies: by the witness, or by the certificate
         `is_certainly_potential`. Otherwise it is supported.
     stated : bool or None
-        Whether the potential that the game states is right; None if it states none.
+        Whether the potential that the game states is right; None if it states none. True is
+        proved if ``proved`` is; otherwise it was compared at random policies.
     chance : float
         Bound on the probability, over the draw of policies, that a game which is no Markov
         potential game closes all cycles exactly; 0 if the verdict is proved, 1 if not ``exact``.

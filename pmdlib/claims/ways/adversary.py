@@ -12,9 +12,10 @@ import pandas as pd
 from flint import fmpq
 
 from pmdlib.analysis import bounds
-from pmdlib.arithmetic import rationals, to_float
+from pmdlib.arithmetic import Array, rationals, to_float
 from pmdlib.claims import constant_c, regret
 from pmdlib.claims.claim import Claim, Instance
+from pmdlib.claims.instances import exact_policy
 from pmdlib.claims.ways.arena import VANISHING, Arena, descend
 from pmdlib.claims.ways.attacks import (
     MEASURES,
@@ -29,6 +30,7 @@ from pmdlib.claims.ways.attacks import (
 )
 from pmdlib.claims.ways.worst import Attack, load_worst, save_worst, simple
 from pmdlib.errors import PmdError
+from pmdlib.games import catalogue
 from pmdlib.games.game import Policy
 from pmdlib.games.tabular import TabularGame
 
@@ -193,6 +195,44 @@ def rare_start_attack(bits: int) -> Attack:
     )
 
 
+def long_run_attacks() -> Iterator[Attack]:
+    """Attack the regret bounds by hand: horizons and runs so long that their powers show.
+
+    One agent in one state with γ = 99/100, where the bounds grow like (1-γ)^(-3/2) and the regret
+    like 1/(1-γ); and the needle, one good action of many that starts without mass.
+    """
+    runs = {
+        "regret-kl": (2, 200),
+        "regret-kl-constant-step": (2, 100),
+        "regret-euclidean": (8, 532),
+    }
+    for name, (actions, iterations) in runs.items():
+        game, start = regret.patient(actions)
+        case = f"one agent, {actions} actions, γ = {game.discount}, T = {iterations}"
+        yield _by_hand(name, case, game, start[0], iterations)
+    needle, start = catalogue.needle().exact(), exact_policy(catalogue.needle_start())
+    yield _by_hand("regret-euclidean", "needle, T = 256", needle, start[0], 256)
+
+
+def _by_hand(name: str, case: str, game: TabularGame, own: Array, iterations: int) -> Attack:
+    claim = next(claim for claim in regret.CLAIMS if claim.name == name)
+    extra = {"iterations": iterations}
+    floats = Instance(in_floats(game), (to_float(own),), "adversary", extra)
+    sides = claim.compare(floats)
+    slack = min(float(side.slack.min()) for side in sides if side.relation != "==")
+    return Attack(
+        claim=name,
+        case=case,
+        measure="larger side / smaller side",
+        ratio=round(slack, RATIO_DECIMALS),
+        proved=1.0,
+        found="by hand",
+        game=game,
+        policy=(own,),
+        extra=extra,
+    )
+
+
 def search(profile: str, rng: np.random.Generator) -> Iterator[Attack]:
     """Search for bad instances of every claim that an adversary knows how to attack.
 
@@ -220,6 +260,7 @@ def search(profile: str, rng: np.random.Generator) -> Iterator[Attack]:
         yield slack_attack(PROGRESS, Arena((2,)), rng, starts=starts, units=part)
     for bits in (40, 400):
         yield rare_start_attack(bits)
+    yield from long_run_attacks()
     runs = [(Arena((2,)), 2)]
     if full:
         runs = [(Arena((2,)), 1), (Arena((2,)), 8), (Arena((3,)), 16), (Arena((2, 2)), 4)]

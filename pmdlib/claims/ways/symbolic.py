@@ -109,8 +109,9 @@ def check_symbolically(
 def is_zero(expression: Any) -> bool:
     """Say whether an expression is zero as a rational function of its symbols.
 
-    Logarithms are expanded first; logarithms and exponentials that remain count as symbols of their
-    own, so True is a proof, and False only says that this proof was not found.
+    Logarithms are expanded first, as they may be where their arguments are positive; logarithms and
+    exponentials that remain count as symbols of their own. So True is a proof there, and False only
+    says that this proof was not found.
     """
     expression = sympy.sympify(expression)
     if expression.has(sympy.log):
