@@ -299,7 +299,7 @@ def test_undecided_instances_are_not_counted_towards_the_number_wanted():
 
     evidence = check_rigorously(replace(CLAIM, compare=sides), np.random.default_rng(0), "quick")
     assert evidence.instances == 24
-    assert evidence.report["undecided"] == 3  # of thirteen, every fourth
+    assert evidence.report["undecided"] == 8  # of thirty-two, every fourth
 
 
 def test_a_claim_that_is_always_undecided_ends_and_is_inconclusive():

@@ -61,7 +61,9 @@ def decide(comparison: Comparison) -> Array:
 
 def _decide(left: Any, right: Any, relation: Relation) -> int:
     if not all(isinstance(side, _CERTAIN) for side in (left, right)):
-        raise TypeError(f"{left!r} {relation} {right!r} cannot be certified: a side is a float or of an unknown kind")
+        raise TypeError(
+            f"{left!r} {relation} {right!r} cannot be certified: a side is a float, or no number"
+        )
     difference = left - right if relation != "<=" else right - left
     if not isinstance(difference, Ball):
         holds = difference == 0 if relation == "==" else difference >= 0
