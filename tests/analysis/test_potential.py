@@ -202,3 +202,16 @@ def test_bad_arguments(rng):
 
     with pytest.raises(NotPotentialError, match="the exact test needs a TabularGame, not Other"):
         is_markov_potential_game(Other(), rng)
+
+
+def test_the_witness_bounds_the_distance_from_below():
+    pennies = np.array([[[1.0, 0.0], [0.0, 1.0]]])
+    game = TabularGame([pennies, -pennies], np.eye(1), discount=0.0)
+    result = is_markov_potential_game(game, np.random.default_rng(0))
+    assert result.distance == abs(result.witness.total) / 4 > 0
+    assert (
+        is_markov_potential_game(
+            TabularGame(pennies, np.eye(1), discount=0.0), np.random.default_rng(0)
+        ).distance
+        == 0
+    )

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from pmdlib.analysis.fixed_points.enumeration import BUDGET, FixedPoint, find_fixed_points
+from pmdlib.analysis.fixed_points.enumeration import BUDGET, find_fixed_points
+from pmdlib.analysis.fixed_points.kinds import FixedPoint
 from pmdlib.analysis.policies import check_policy
 from pmdlib.arithmetic import Array
 from pmdlib.errors import InvalidGameError

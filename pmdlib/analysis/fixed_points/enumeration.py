@@ -16,37 +16,17 @@ by exclusion and certified inclusion, which may leave something open and then sa
 from dataclasses import dataclass, field
 
 from pmdlib.analysis.fixed_points.exact_games import exact_game, rounded_game
-from pmdlib.analysis.fixed_points.face_jacobians import jacobian
 from pmdlib.analysis.fixed_points.face_polynomials import solve_face
 from pmdlib.analysis.fixed_points.faces import FaceFindings, Support, all_faces, dimension, mixing
 from pmdlib.analysis.fixed_points.kinds import (
-    SINGULAR_TOLERANCE,
-    ZERO_TOLERANCE,
     FixedPoint,
-    classify,
     describe,
-    fixed_point_residual,
 )
 from pmdlib.analysis.fixed_points.linear_supports import LinearFaces
 from pmdlib.analysis.fixed_points.three_mixers import solve_three_mixers
 from pmdlib.errors import NotConvergedError
 from pmdlib.games.game import MarkovGame
 from pmdlib.games.tabular import TabularGame
-
-__all__ = [
-    "BUDGET",
-    "SINGULAR_TOLERANCE",
-    "ZERO_TOLERANCE",
-    "FixedPoint",
-    "FixedPointSet",
-    "OpenFace",
-    "Support",
-    "classify",
-    "find_fixed_points",
-    "fixed_point_residual",
-    "fixed_points",
-    "jacobian",
-]
 
 #: Boxes that a search of one face may look at.
 BUDGET = 200_000

@@ -17,6 +17,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from flint import fmpq
 
 from pmdlib.analysis.policies import random_policy, random_rational_policy, replace
 from pmdlib.analysis.potential.cycle_search import floating_pair, random_pure_policy, widest_cycle
@@ -90,6 +91,14 @@ class PotentialTest:
     proved: bool
     stated: bool | None
     chance: float
+
+    @property
+    def distance(self) -> Any:
+        """Certified lower bound on the distance α from a potential game: |sum| / moves; 0 if none.
+
+        `potential_distance` looks for better cycles, and bounds α from above by a stage potential.
+        """
+        return abs(self.witness.total) / self.witness.length if self.witness else fmpq(0)
 
     def __bool__(self) -> bool:
         """Return the verdict."""
