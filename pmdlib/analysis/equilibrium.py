@@ -28,6 +28,7 @@ from pmdlib.arithmetic import (
     largest_entries,
     log,
     maximum,
+    possibly_largest,
     smallest,
     to_exact,
     union,
@@ -236,8 +237,7 @@ def argmax_mass(policy: Array, table: Array, tolerance: float) -> Array:
     try:
         ties = largest_entries(table, tolerance)
     except UndecidedError:
-        differences = table[..., :, None] - table[..., None, :]
-        candidates = ~certainly_negative(differences).any(axis=-1)
+        candidates = possibly_largest(table)
         most = np.where(candidates, policy, 0).sum(axis=-1)
         return union(smallest(np.where(candidates, policy, 1)), most)
     return np.asarray(np.where(ties, policy, 0).sum(axis=-1))

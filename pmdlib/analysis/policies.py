@@ -8,6 +8,7 @@ import numpy as np
 from pmdlib.arithmetic import (
     Array,
     certainly_negative,
+    exact_rows,
     is_exact,
     not_finite,
     rationals,
@@ -179,10 +180,9 @@ def in_arithmetic_of(game: MarkovGame, distributions: Array) -> Array:
     """
     if not is_exact(game.initial):
         return to_float(distributions)
-    exact = to_exact(distributions)
-    if is_exact(distributions):
-        return np.asarray(exact)
-    return np.asarray(exact / exact.sum(axis=-1, keepdims=True))
+    return np.asarray(
+        to_exact(distributions) if is_exact(distributions) else exact_rows(distributions)
+    )
 
 
 def _as_array(name: str, part: Any) -> Array:

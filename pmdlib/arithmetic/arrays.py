@@ -78,11 +78,19 @@ def to_exact(array: Any) -> Any:
 def _to_rational(entry: Any) -> Any:
     if isinstance(entry, fmpq):
         return entry
+    if isinstance(entry, fmpz):
+        return fmpq(entry)
     if isinstance(entry, float | Decimal):  # NumPy's floats too
         return fmpq(*entry.as_integer_ratio())
     if isinstance(entry, Rational):  # integers, fractions, SymPy's rationals
         return fmpq(int(entry.numerator), int(entry.denominator))
     return entry
+
+
+def exact_rows(rows: Array) -> Array:
+    """Convert distributions (..., A) to rationals, scaled so that each sums to exactly 1."""
+    exact = to_exact(rows)
+    return np.asarray(exact / exact.sum(axis=-1, keepdims=True))
 
 
 def rationals(numerators: Array, denominators: Array) -> Array:

@@ -80,6 +80,12 @@ def argmax(array: Array) -> Array:
     return np.asarray(array.argmax(axis=-1))
 
 
+def possibly_largest(table: Array) -> Array:
+    """Mark entries of an exact table (..., A) that no other exceeds for certain: (..., A)."""
+    differences = table[..., :, None] - table[..., None, :]
+    return np.asarray(~certainly_negative(differences).any(axis=-1))
+
+
 def largest_entries(table: Array, tolerance: float) -> Array:
     """Say which entries of a table (..., A) are largest, ties included: (..., A) of bool.
 
@@ -96,13 +102,13 @@ def largest_entries(table: Array, tolerance: float) -> Array:
     """
     if not is_exact(table):
         return np.asarray(table >= table.max(axis=-1, keepdims=True) - tolerance)
-    differences = table[..., :, None] - table[..., None, :]
-    beaten = np.asarray(certainly_negative(differences).any(axis=-1))
-    open_pairs = ~beaten[..., :, None] & ~np.eye(table.shape[-1], dtype=bool)
-    for index in np.argwhere(open_pairs):
-        if not differences[tuple(index)] >= 0:  # raises if it cannot be decided
-            beaten[tuple(index[:-1])] = True
-    return ~beaten
+    candidates = possibly_largest(table)
+    rivals = candidates[..., :, None] & ~np.eye(table.shape[-1], dtype=bool)
+    for *row, entry, rival in np.argwhere(rivals):
+        lead = table[(*row, entry)] - table[(*row, rival)]
+        if not lead >= 0:  # raises if it cannot be decided, showing how near to a tie it is
+            candidates[(*row, entry)] = False
+    return candidates
 
 
 def union(left: Array, right: Array) -> Array:

@@ -7,10 +7,10 @@ import numpy as np
 from pmdlib.analysis.fixed_points import find_fixed_points
 from pmdlib.analysis.policies import random_policy, replace
 from pmdlib.analysis.values import Evaluation
-from pmdlib.arithmetic import Array, to_exact
+from pmdlib.arithmetic import Array, exact_rows
 from pmdlib.claims.claim import Hypothesis, Instance, Sizes, value_rounding
 from pmdlib.games import catalogue
-from pmdlib.games.families import FAMILIES, random_shape
+from pmdlib.games.families import FAMILIES, GRID, random_shape
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.games.tabular import TabularGame
 
@@ -49,8 +49,7 @@ def mixed_policies(game: MarkovGame, rng: np.random.Generator) -> Policy:
 
 def exact_policy(policy: Policy) -> Policy:
     """Turn a start of the catalogue into a batch of one, over rationals: N arrays (1, S, A_i)."""
-    rows = (to_exact(own[None]) for own in policy)
-    return tuple(own / own.sum(axis=-1, keepdims=True) for own in rows)
+    return tuple(exact_rows(own[None]) for own in policy)
 
 
 def games(
@@ -124,10 +123,6 @@ FULL_SUPPORT = Hypothesis(
     "every action has positive probability",
     lambda i: np.all([(own > 0).all(axis=(-1, -2)) for own in i.policy], axis=0),
 )
-
-
-#: Random payoffs of small games are multiples of 1 over this: exact in floats, short as rationals.
-GRID = 1024
 
 
 def small_game(rng: np.random.Generator, *, degenerate: bool, agents: int = 2) -> TabularGame:

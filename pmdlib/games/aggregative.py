@@ -23,6 +23,7 @@ from pmdlib.arithmetic import (
     rationals,
     smallest,
     to_exact,
+    to_float,
 )
 from pmdlib.errors import InvalidGameError
 from pmdlib.games.game import MarkovGame, Policy
@@ -171,6 +172,10 @@ class CountGame(MarkovGame):
     def exact(self) -> "CountGame":
         """Return the same game over exact rationals, floats as they are."""
         return CountGame(to_exact(self._payoffs))
+
+    def rounded(self) -> "CountGame":
+        """Return the same game in floats, every number rounded; one in floats as it is."""
+        return CountGame(to_float(self._payoffs)) if is_exact(self._payoffs) else self
 
 
 def _number(array: Array) -> Any:

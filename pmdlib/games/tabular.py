@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from pmdlib.arithmetic import (
     Array,
     certainly_negative,
+    exact_rows,
     is_exact,
     join,
     largest,
@@ -18,6 +19,7 @@ from pmdlib.arithmetic import (
     rationals,
     smallest,
     to_exact,
+    to_float,
 )
 from pmdlib.errors import InvalidGameError, NotPotentialError
 from pmdlib.games.game import MarkovGame, Policy
@@ -210,10 +212,23 @@ class TabularGame(MarkovGame):
         tables = to_exact(self.rewards[0]) if self.identical_interest else to_exact(self.rewards)
         return TabularGame(
             tables if self.identical_interest else list(tables),
-            _normalise_exactly(to_exact(self.kernel)),
+            exact_rows(self.kernel),
             discount=to_exact(self.discount),
-            initial=_normalise_exactly(to_exact(self.initial)),
+            initial=exact_rows(self.initial),
             potential=to_exact(self.potential) if self.has_potential else None,
+        )
+
+    def rounded(self) -> "TabularGame":
+        """Return the same game in floats, every number rounded; one in floats as it is."""
+        if not is_exact(self.initial):
+            return self
+        tables = to_float(self.rewards[0]) if self.identical_interest else to_float(self.rewards)
+        return TabularGame(
+            tables if self.identical_interest else list(tables),
+            to_float(self.kernel),
+            discount=float(to_float(self.discount)),
+            initial=to_float(self.initial),
+            potential=to_float(self.potential) if self.has_potential else None,
         )
 
 
@@ -221,11 +236,6 @@ def _extreme(pick: Any, table: Array) -> Any:
     """Largest or smallest entry of a whole table, as a plain number."""
     entry = pick(table.reshape(-1))
     return entry if is_exact(table) else float(entry)
-
-
-def _normalise_exactly(rows: Array) -> Array:
-    """Make float rows that sum to 1 + rounding sum to exactly 1."""
-    return np.asarray(rows / rows.sum(axis=-1, keepdims=True))
 
 
 def _table(name: str, values: Any) -> Array:

@@ -8,12 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from pmdlib.files import write_atomically
 from pmdlib.workspace.files import (
     WorkspaceError,
     find_notebooks,
     find_root,
     owner,
-    write_atomically,
 )
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from pmdlib.workspace.files import WorkspaceError, write_atomically
+from pmdlib.files import write_atomically
+from pmdlib.workspace.files import WorkspaceError
 from pmdlib.workspace.tables import failures, html_table, text_table
 
 MIME_TYPE = "application/vnd.pmdlib.verdicts+json"

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TextIO
 
+from pmdlib.files import write_atomically
 from pmdlib.workspace.execution import Outcome, execute_one
-from pmdlib.workspace.files import owner, write_atomically
+from pmdlib.workspace.files import owner
 from pmdlib.workspace.ledger import ClaimLike, Entry, gather, write_ledger
 from pmdlib.workspace.parallel import Lost, run_parallel
 from pmdlib.workspace.plan import Plan, Report, make_tasks

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pmdlib.workspace.files import WorkspaceError, write_atomically
+from pmdlib.files import write_atomically
+from pmdlib.workspace.files import WorkspaceError
 from pmdlib.workspace.tables import Entries, summary
 
 BEGIN, END = "<!-- ledger:begin -->", "<!-- ledger:end -->"

@@ -30,7 +30,6 @@ from pmdlib.claims.ways.attacks import (
     exchangeable_kl_attack,
     first_fall,
     gain_and_move,
-    in_floats,
     largest_interaction,
     largest_losing_target,
     paper_step_attack,
@@ -57,7 +56,7 @@ def on_floats(attack):
     agent, own = extra.pop("deviation")
     policy = tuple(to_float(own) for own in attack.policy)
     extra["deviation"] = (agent, to_float(own))
-    return Instance(in_floats(attack.game), policy, instance.source, extra)
+    return Instance(attack.game.rounded(), policy, instance.source, extra)
 
 
 # The linear program with one equation

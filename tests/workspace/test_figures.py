@@ -14,8 +14,9 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
+from pmdlib.files import write_atomically
 from pmdlib.workspace import COLORS, annotate_slope, save_figure, use_style
-from pmdlib.workspace.files import WorkspaceError, find_root, write_atomically
+from pmdlib.workspace.files import WorkspaceError, find_root
 
 SCRIPT = """
 import matplotlib.pyplot as plt, seaborn as sns

@@ -15,7 +15,7 @@ by exclusion and certified inclusion, which may leave something open and then sa
 
 from dataclasses import dataclass, field
 
-from pmdlib.analysis.fixed_points.exact_games import exact_game, rounded_game
+from pmdlib.analysis.fixed_points.exact_games import exact_game
 from pmdlib.analysis.fixed_points.face_polynomials import solve_face
 from pmdlib.analysis.fixed_points.faces import FaceFindings, Support, all_faces, dimension, mixing
 from pmdlib.analysis.fixed_points.kinds import (
@@ -119,7 +119,7 @@ def find_fixed_points(
     """
     faces = all_faces(game)
     exact = exact_game(game, reading)
-    rounded = rounded_game(exact)
+    rounded = exact.rounded()
     solve = _Solver(exact, budget)
     findings = {face: solve(face) for face in faces}
     points = tuple(

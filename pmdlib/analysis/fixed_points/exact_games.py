@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from decimal import Decimal
-from fractions import Fraction
 from itertools import product
 from typing import Any
 
 import numpy as np
-from flint import fmpq, fmpz
+from flint import fmpq
 
-from pmdlib.arithmetic import Array, is_exact, to_exact, to_float
+from pmdlib.arithmetic import Array, is_exact, to_exact
+from pmdlib.arithmetic.arrays import each
 from pmdlib.errors import InvalidGameError
 from pmdlib.games.game import MarkovGame
 from pmdlib.games.tabular import TabularGame
@@ -47,40 +47,18 @@ def exact_game(game: MarkovGame, reading: str = "decimal") -> TabularGame:
     )
 
 
-def rounded_game(game: TabularGame) -> TabularGame:
-    """Return an exact game with all its numbers rounded to floats."""
-    return TabularGame(
-        [to_float(table) for table in game.rewards],
-        to_float(game.kernel),
-        discount=float(to_float(np.array([game.discount]))[0]),
-        initial=to_float(game.initial),
-    )
-
-
 def _rationals(table: Array) -> Array:
-    exact = np.empty(table.shape, dtype=object)
-    exact.reshape(-1)[:] = [_rational(entry) for entry in table.flat]
-    return exact
-
-
-def _rational(entry: Any) -> fmpq:
-    if isinstance(entry, fmpq):
-        return entry
-    if isinstance(entry, int | fmpz | Fraction):
-        return fmpq(int(entry.numerator), int(entry.denominator))
-    raise InvalidGameError(
-        f"the game holds {entry!r}, must hold floats or rationals to be solved exactly"
-    )
+    exact = to_exact(table)
+    for entry in exact.flat:
+        if not isinstance(entry, fmpq):
+            raise InvalidGameError(
+                f"the game holds {entry!r}, must hold floats or rationals to be solved exactly"
+            )
+    return np.asarray(exact)
 
 
 def _decimals(array: Array) -> Array:
-    if is_exact(array):
-        return array
-    exact = np.empty(array.shape, dtype=object)
-    exact.reshape(-1)[:] = [
-        fmpq(*Decimal(repr(float(x))).as_integer_ratio()) for x in np.asarray(array).flat
-    ]
-    return exact
+    return array if is_exact(array) else each(lambda x: Decimal(repr(float(x))), array)
 
 
 _READINGS: dict[str, Callable[[Array], Array]] = {"decimal": _decimals, "binary": to_exact}

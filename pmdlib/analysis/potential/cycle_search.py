@@ -7,7 +7,7 @@ import numpy as np
 
 from pmdlib.analysis.policies import replace
 from pmdlib.analysis.potential.cycles import Cycle, between, cycle_sum, exact_cycle
-from pmdlib.arithmetic import Array, is_exact, to_float
+from pmdlib.arithmetic import Array
 from pmdlib.errors import PmdError
 from pmdlib.games.game import Policy
 from pmdlib.games.tabular import TabularGame
@@ -80,12 +80,7 @@ def widest_cycle(
 
 def floating_pair(game: TabularGame, agents: tuple[int, int], policy: Policy) -> TabularGame:
     """Return `between` in floating point, for a search."""
-    pair = between(game, agents, policy)
-    if not is_exact(pair.initial):
-        return pair
-    return TabularGame(
-        list(to_float(pair.rewards)), to_float(pair.kernel), discount=float(to_float(pair.discount))
-    )
+    return between(game, agents, policy).rounded()
 
 
 def random_pure_policy(game: TabularGame, rng: np.random.Generator) -> Policy:

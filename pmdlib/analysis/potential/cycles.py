@@ -15,7 +15,7 @@ from flint import fmpq
 
 from pmdlib.analysis.policies import check_policy, replace
 from pmdlib.analysis.values import Evaluation
-from pmdlib.arithmetic import Array, is_exact, to_exact
+from pmdlib.arithmetic import Array, exact_rows, is_exact, to_exact, to_float
 from pmdlib.errors import InvalidPolicyError
 from pmdlib.games.game import Policy
 from pmdlib.games.tabular import TabularGame
@@ -56,7 +56,7 @@ class Cycle:
     @property
     def relative(self) -> float:
         """Size of the sum, as a share of the range of values."""
-        return _rounded(abs(self.total) / self.spread) if self.spread else 0.0
+        return float(to_float(abs(self.total) / self.spread)) if self.spread else 0.0
 
     def verify(self, game: TabularGame) -> bool:
         """Recompute the sum in exact arithmetic: whether it is as stated, and not zero."""
@@ -83,8 +83,8 @@ class Cycle:
             start=tuple(_read(own) for own in stored["start"]),
             moved=tuple(_read(own) for own in stored["moved"]),
             state=int(stored["state"]),
-            total=_fraction(stored["total"]),
-            spread=_fraction(stored["spread"]),
+            total=fmpq(stored["total"]),
+            spread=fmpq(stored["spread"]),
         )
 
 
@@ -164,8 +164,8 @@ def exact_cycle(
     for turn, own in enumerate(moved):
         policy = replace(policy, agents[turn % 2], own)
         check_policy(game, policy, name=f"moved[{turn}]")
-    exact_start = tuple(_exactly(own) for own in start)
-    exact_moved = tuple(_exactly(own) for own in moved)
+    exact_start = tuple(exact_rows(own) for own in start)
+    exact_moved = tuple(exact_rows(own) for own in moved)
     pair = between(game, agents, exact_start).exact()
     own_start = (exact_start[agents[0]], exact_start[agents[1]])
     total, corners = cycle_sum(pair, own_start, (0, 1), exact_moved)
@@ -196,7 +196,7 @@ def between(game: TabularGame, agents: tuple[int, int], policy: Policy) -> Tabul
     for agent in others:
         axis = axes.index(agent)
         if is_exact(policy[agent]) and not _is_certain(policy[agent]):
-            tables, kernel = [to_exact(table) for table in tables], _exactly(kernel)
+            tables, kernel = [to_exact(table) for table in tables], exact_rows(kernel)
         tables = [_average_out(table, axis, policy[agent]) for table in tables]
         kernel = kernel if game.exogenous else _average_out(kernel, axis, policy[agent])
         axes.remove(agent)
@@ -204,12 +204,6 @@ def between(game: TabularGame, agents: tuple[int, int], policy: Policy) -> Tabul
         tables = [table.swapaxes(1, 2) for table in tables]
         kernel = kernel if game.exogenous else kernel.swapaxes(1, 2)
     return TabularGame(tables, kernel, discount=game.discount)
-
-
-def _exactly(rows: Array) -> Array:
-    """Take floats as the rationals that they are, rows scaled to sum to exactly 1."""
-    exact = to_exact(rows)
-    return np.asarray(exact / exact.sum(axis=-1, keepdims=True))
 
 
 def _is_certain(own: Array) -> bool:
@@ -230,13 +224,4 @@ def _written(own: Array) -> list[list[str]]:
 
 
 def _read(rows: Sequence[Sequence[str]]) -> Array:
-    return np.array([[_fraction(entry) for entry in row] for row in rows], dtype=object)
-
-
-def _fraction(text: str) -> fmpq:
-    numerator, _, denominator = text.partition("/")
-    return fmpq(int(numerator), int(denominator or 1))
-
-
-def _rounded(number: fmpq) -> float:
-    return int(number.p) / int(number.q)
+    return np.array([[fmpq(entry) for entry in row] for row in rows], dtype=object)

@@ -6,8 +6,6 @@ anyone. `load_witnesses` recomputes them before it returns them.
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from pmdlib.analysis.potential.membership import PotentialTest, is_markov_potent
 from pmdlib.analysis.potential.stage_potential import smallest_range
 from pmdlib.arithmetic import Array, to_float
 from pmdlib.errors import PmdError
+from pmdlib.files import write_atomically
 from pmdlib.games.catalogue import CATALOGUE, NOT_POTENTIAL
 from pmdlib.games.tabular import TabularGame
 
@@ -106,15 +105,7 @@ def find_witnesses(names: Iterable[str] = NOT_POTENTIAL) -> dict[str, Cycle]:
 def write_witnesses(path: Path = WITNESSES) -> None:
     """Make the file of witnesses again, whole or not at all: a temporary file takes its name."""
     stored = {name: cycle.to_dict() for name, cycle in find_witnesses().items()}
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(_as_json(stored))
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(path, _as_json(stored))
 
 
 def load_witnesses(path: Path = WITNESSES) -> dict[str, Cycle]:

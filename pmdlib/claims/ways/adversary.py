@@ -24,7 +24,6 @@ from pmdlib.claims.ways.attacks import (
     exchangeable_kl_attack,
     first_fall,
     gain_and_move,
-    in_floats,
     paper_step_attack,
     share,
 )
@@ -147,7 +146,7 @@ def slack_attack(
     def measure(game: TabularGame, policy: Policy) -> float:
         if not all((own > 0).all() for own in policy):
             return np.inf  # rounding took an action away, which the claims want played
-        floats, played = in_floats(game), tuple(to_float(own) for own in policy)
+        floats, played = game.rounded(), tuple(to_float(own) for own in policy)
         sides = claim.compare(Instance(floats, played, "adversary", extra))
         return min(float(side.slack.min()) for side in sides if side.relation != "==")
 
@@ -180,7 +179,7 @@ def rare_start_attack(bits: int) -> Attack:
     one = rationals(np.ones((1, 1)), np.ones((1, 1)))
     game = TabularGame(simple([[1, 0]], 0), one, discount=simple([0], 0)[0])
     policy = (np.array([[[rare, 1 - rare]]], dtype=object),)
-    floats = Instance(in_floats(game), (to_float(policy[0]),), "adversary", extra)
+    floats = Instance(game.rounded(), (to_float(policy[0]),), "adversary", extra)
     slack = min(float(side.slack.min()) for side in LOG_FORM.compare(floats))
     return Attack(
         claim=LOG_FORM.name,
@@ -217,7 +216,7 @@ def long_run_attacks() -> Iterator[Attack]:
 def _by_hand(name: str, case: str, game: TabularGame, own: Array, iterations: int) -> Attack:
     claim = next(claim for claim in regret.CLAIMS if claim.name == name)
     extra = {"iterations": iterations}
-    floats = Instance(in_floats(game), (to_float(own),), "adversary", extra)
+    floats = Instance(game.rounded(), (to_float(own),), "adversary", extra)
     sides = claim.compare(floats)
     slack = min(float(side.slack.min()) for side in sides if side.relation != "==")
     return Attack(

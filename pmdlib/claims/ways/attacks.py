@@ -16,11 +16,10 @@ import numpy as np
 from flint import fmpq
 from scipy.optimize import minimize
 from scipy.special import expit
-from scipy.stats import binom
 
 from pmdlib.analysis import bounds
 from pmdlib.analysis.values import Evaluation
-from pmdlib.arithmetic import Array, is_exact, to_float
+from pmdlib.arithmetic import Array, to_float
 from pmdlib.claims.one_step import Step
 from pmdlib.claims.ways.worst import FIRST_FALLS, Attack, simple
 from pmdlib.errors import PmdError
@@ -129,6 +128,8 @@ class Population:
 
     def program(self, places: Array) -> tuple[Array, Array, Array, Array]:
         """Return slopes, gains (..., N + 1), the target at ηQmax = 1, and Σ J or Σ ||D||²."""
+        from scipy.stats import binom  # half a second to import, which only a search should pay
+
         before, after, move = self.probabilities(places)
         others = binom.pmf(np.arange(self.agents), self.agents - 1, before[..., None])
         slopes = -np.diff(others, prepend=0, append=0, axis=-1)
@@ -182,20 +183,6 @@ def nelder_mead(
     return minimize(measure, start, method="Nelder-Mead", bounds=bounds, options=options)
 
 
-def in_floats(game: CountGame | TabularGame) -> CountGame | TabularGame:
-    """Round an identical-interest game to float64."""
-    if not is_exact(game.initial):
-        return game
-    if isinstance(game, CountGame):
-        return CountGame(to_float(game.payoffs))
-    return TabularGame(
-        to_float(game.potential),
-        to_float(game.kernel),
-        discount=float(to_float(game.discount)),
-        initial=to_float(game.initial),
-    )
-
-
 def gain_and_move(
     game: CountGame | TabularGame, policy: Policy, mirror_map: str, q_step: float
 ) -> tuple[float, float]:
@@ -210,7 +197,7 @@ def gain_and_move(
     q_step : float
         ηQmax.
     """
-    floats = in_floats(game)
+    floats = game.rounded()
     before = Evaluation(floats, tuple(to_float(own) for own in policy))
     taken = Step(before, MIRROR_MAPS[mirror_map], q_step / floats.phi_max)
     moved = taken.divergences if mirror_map == "kl" else taken.squares

@@ -6,7 +6,7 @@ precision is raised until the balls decide, or until `LAST_BITS`: then the insta
 undecided, never guessed. No tolerance enters.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,33 @@ def _decide(left: Any, right: Any, relation: Relation) -> int:
     return AGREES if difference.width <= AGREEMENT * size else UNDECIDED
 
 
+def _decided(
+    sides: Callable[[], Iterable[Comparison]],
+) -> tuple[list[tuple[Comparison, Array]], int, str]:
+    """Decide comparisons with as many bits as it takes.
+
+    Returns
+    -------
+    list of (Comparison, decisions), empty if they could not even be computed
+    int
+        The bits of the last attempt.
+    str
+        What stayed undecided at `LAST_BITS`; nothing if it was decided.
+    """
+    bits = FIRST_BITS
+    while True:
+        with precision(bits):
+            try:
+                decided = [(comparison, decide(comparison)) for comparison in sides()]
+                worst = max((int(d.max(initial=PROVED)) for _, d in decided), default=PROVED)
+                reason = f"two sides are too close at {bits} bits" if worst == UNDECIDED else ""
+            except (UndecidedError, NotConvergedError) as error:
+                decided, reason = [], str(error)
+        if not reason or bits >= LAST_BITS:
+            return decided, bits, reason
+        bits *= 2
+
+
 @dataclass
 class _Part:
     """Running account of one part of a claim."""
@@ -143,25 +170,12 @@ class Account:
 
     def check(self, claim: Claim, instance: Instance) -> None:
         """Check one exact instance, with balls as precise as it takes."""
-        bits, reason, comparisons = FIRST_BITS, "", []
-        while True:
-            with precision(bits):
-                try:
-                    if not all(np.all(h.holds(instance)) for h in claim.hypotheses):
-                        self.skipped += 1
-                        return
-                    comparisons = [
-                        (comparison, decide(comparison))
-                        for comparison in claim.compare(instance)
-                        if np.all(comparison.applies)
-                    ]
-                    worst = max((int(d.max(initial=PROVED)) for _, d in comparisons), default=0)
-                    reason = f"two sides are too close at {bits} bits" if worst == UNDECIDED else ""
-                except (UndecidedError, NotConvergedError) as error:
-                    reason, comparisons = str(error), []
-            if not reason or bits >= LAST_BITS:
-                break
-            bits *= 2
+
+        def sides() -> Iterator[Comparison]:
+            if all(np.all(hypothesis.holds(instance)) for hypothesis in claim.hypotheses):
+                yield from (c for c in claim.compare(instance) if np.all(c.applies))
+
+        comparisons, bits, reason = _decided(sides)
         with precision(bits):
             self._keep(instance, comparisons, bits, reason)
 
@@ -172,7 +186,7 @@ class Account:
         bits: int,
         reason: str,
     ) -> None:
-        if not comparisons and not reason:  # the claim said nothing about it
+        if not comparisons and not reason:  # a hypothesis is not met, or no part applies
             self.skipped += 1
             return
         self.instances += 1
@@ -258,21 +272,11 @@ def check_rigorously(
 
 def certify_control(control: Control) -> ControlResult:
     """Evaluate the false relation of a control: it must fail for certain."""
-    bits, reason = FIRST_BITS, ""
-    while True:
-        with precision(bits):
-            try:
-                comparison = control.compare()
-                decided = decide(comparison)
-            except (UndecidedError, NotConvergedError) as error:
-                reason = str(error)
-            else:
-                refuted = bool((decided == DISPROVED).any())
-                if refuted or not (decided == UNDECIDED).any() or bits >= LAST_BITS:
-                    return _result(control, comparison, refuted, bits)
-        if bits >= LAST_BITS:
-            return ControlResult(False, reason, np.nan, np.nan, "==", control.description)
-        bits *= 2
+    decided, bits, reason = _decided(lambda: [control.compare()])
+    if not decided:
+        return ControlResult(False, reason, np.nan, np.nan, "==", control.description)
+    comparison, entries = decided[0]
+    return _result(control, comparison, bool((entries == DISPROVED).any()), bits)
 
 
 def _result(control: Control, comparison: Comparison, refuted: bool, bits: int) -> ControlResult:

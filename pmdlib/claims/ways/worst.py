@@ -6,8 +6,6 @@ one.
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,6 +21,7 @@ from pmdlib.analysis.policies import check_policy
 from pmdlib.arithmetic import Array, rationals
 from pmdlib.claims.claim import Instance
 from pmdlib.errors import PmdError
+from pmdlib.files import write_atomically
 from pmdlib.games.aggregative import CountGame
 from pmdlib.games.game import Policy
 from pmdlib.games.tabular import TabularGame
@@ -196,7 +195,7 @@ def save_worst(attacks: Iterable[Attack], path: Path = STORE) -> int:
             changed += 1
     if changed:
         ordered = {claim: stored[claim] for claim in sorted(stored)}
-        _replace(path, json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
+        write_atomically(path, json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
     return changed
 
 
@@ -208,15 +207,3 @@ def _read(path: Path) -> dict[str, list[dict[str, Any]]]:
     except ValueError as error:
         raise PmdError(f"{path.name} cannot be read as JSON: {error}") from error
     return stored
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
