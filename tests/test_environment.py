@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 
 # conda-forge's name -> PyPI's, where they differ.
-PYPI_NAMES = {"matplotlib-base": "matplotlib", "seaborn-base": "seaborn"}
+PYPI_NAMES = {"dask-core": "dask", "matplotlib-base": "matplotlib", "seaborn-base": "seaborn"}
 # What conda needs in order to install pmdlib itself.
 CONDA_ONLY = {"pip"}
 
