@@ -35,6 +35,7 @@ from pmdlib.arithmetic import (
 )
 from pmdlib.errors import InvalidPolicyError, NotConvergedError, PmdError
 from pmdlib.games.game import InducedMDP, MarkovGame, Policy
+from pmdlib.games.profiles import Profile, all_agents, each_agent, rows, stacked
 
 #: Two action values tie when they differ by less than this times (largest reward)/(1-γ): some
 #: thousand roundings of a value, far below any advantage that moves a policy.
@@ -69,7 +70,8 @@ def solve_mdp(mdp: InducedMDP, q: Array, tolerance: float) -> tuple[Array, Array
     for _ in range(POLICY_ITERATION_LIMIT):
         own = pure[actions]
         rewards = expectation(own, mdp.rewards)
-        values = discounted_sum(state_kernel(mdp, own), rewards[..., None], mdp.discount)[..., 0]
+        kernel = state_kernel(mdp.kernel, own)
+        values = discounted_sum(kernel, rewards[..., None], mdp.discount)[..., 0]
         q = action_values(mdp, values)
         gain = largest(q) - expectation(own, q)
         switch = certainly_negative(tolerance - gain)
@@ -94,27 +96,34 @@ def _up_to(values: Array, gain: Array, discount: Any) -> Array:
     return union(values, values + most)
 
 
-def best_responses(evaluation: Evaluation) -> tuple[Array, tuple[Array, ...]]:
-    """Solve every agent's MDP: optimal values (..., N, S) and N arrays (..., S) of actions.
+def best_responses(evaluation: Evaluation) -> tuple[Sequence[Array], Sequence[Array]]:
+    """Solve every agent's MDP: optimal values and actions, each N arrays (..., S).
 
-    Agents with equally many actions are solved together, along an axis before the states.
+    Agents with equally many actions are solved together, along an axis before all others.
     """
-    game, mdps = evaluation.game, evaluation.mdps
-    optimal: dict[int, Array] = {}
-    chosen: dict[int, Array] = {}
-    for count in set(game.num_actions):
-        group = [agent for agent, actions in enumerate(game.num_actions) if actions == count]
-        together = InducedMDP(
-            np.stack([mdps[agent].rewards for agent in group], axis=-3),
-            np.stack([mdps[agent].kernel for agent in group], axis=-4),
-            game.discount,
-        )
-        q = np.stack([evaluation.averaged_q[agent] for agent in group], axis=-3)
-        values, actions = solve_mdp(together, q, tie_tolerance(game))
-        for place, agent in enumerate(group):
-            optimal[agent], chosen[agent] = values[..., place, :], actions[..., place, :]
-    agents = range(game.num_agents)
-    return np.stack([optimal[i] for i in agents], axis=-2), tuple(chosen[i] for i in agents)
+    game = evaluation.game
+    together = stacked(evaluation.averaged_q)
+    rewards, kernels = (stacked(family) for family in _with_batch_axes(evaluation))
+    solved = [
+        solve_mdp(InducedMDP(reward, kernel, game.discount), q, tie_tolerance(game))
+        for q, reward, kernel in zip(together.stacks, rewards.stacks, kernels.stacks, strict=True)
+    ]
+    values, actions = (Profile(part, together.roster) for part in zip(*solved, strict=True))
+    return values, actions
+
+
+def _with_batch_axes(evaluation: Evaluation) -> tuple[Policy, Policy]:
+    """Averaged rewards and kernels with the batch axes of the policy, even if these do not count.
+
+    They do not for a single agent, nor for the kernel if no action moves the state.
+    """
+    q, states = evaluation.averaged_q, evaluation.game.num_states
+    return (
+        each_agent(lambda like, r: np.broadcast_to(r, like.shape), q, evaluation.rewards),
+        each_agent(
+            lambda like, k: np.broadcast_to(k, (*like.shape, states)), q, evaluation.kernels
+        ),
+    )
 
 
 def best_response(game: MarkovGame, policy: Policy, agent: int) -> Array:
@@ -168,12 +177,27 @@ def _same(row: Array, other: Array) -> bool:
     return not balls and bool((row == other).all())
 
 
-def gaps(evaluation: Evaluation, initial: Array) -> Array:
-    """Gain of each agent's best response, from ``initial`` (S,): (..., N)."""
-    optimal, _ = best_responses(evaluation)
-    gain = (optimal - evaluation.values) @ initial
+def gaps(evaluation: Evaluation, initial: Array) -> Sequence[Array]:
+    """Gain of each agent's best response, from ``initial`` (S,): N arrays (...)."""
+    if evaluation.game.exogenous_kernel is None:
+        optimal, _ = best_responses(evaluation)
+        gain = each_agent(
+            lambda best, own: (best - own) @ initial, optimal, evaluation.agent_values
+        )
+    else:  # the agent's own actions move no state: it gains in each what its best action gains
+        visits = evaluation.occupancy(initial) / (1 - evaluation.game.discount)
+        gain = each_agent(
+            lambda own, rewards: ((largest(rewards) - expectation(own, rewards)) * visits).sum(-1),
+            evaluation.policy,
+            evaluation.rewards,
+        )
     # Keeping one's own policy is a deviation of gain zero.
-    return maximum(gain, 0)
+    return each_agent(lambda agent: maximum(agent, 0), gain)
+
+
+def largest_gap(evaluation: Evaluation, initial: Array) -> Array:
+    """Largest gain of a best response over the agents: (...)."""
+    return largest(rows(gaps(evaluation, initial)), axis=0)
 
 
 def nash_gap(game: MarkovGame, policy: Policy, *, per_agent: bool = False) -> Array | float:
@@ -195,10 +219,10 @@ def nash_gap(game: MarkovGame, policy: Policy, *, per_agent: bool = False) -> Ar
     InvalidPolicyError
         If the policy does not fit the game.
     """
-    gain = gaps(evaluate(game, policy), game.initial)
+    evaluation = evaluate(game, policy)
     if per_agent:
-        return gain
-    return number_or_array(largest(gain))
+        return np.moveaxis(all_agents(gaps(evaluation, game.initial)), 0, -1)
+    return number_or_array(largest_gap(evaluation, game.initial))
 
 
 def nash_regret(gap: Array) -> Array:
@@ -246,11 +270,12 @@ def argmax_mass(policy: Array, table: Array, tolerance: float) -> Array:
 def constants_c(evaluation: Evaluation) -> Array:
     """Smallest mass on the best actions over agents and states: (...)."""
     tolerance = tie_tolerance(evaluation.game)
-    masses = [
-        smallest(argmax_mass(own, q, tolerance))
-        for own, q in zip(evaluation.policy, evaluation.averaged_q, strict=True)
-    ]
-    return smallest(np.stack(masses, axis=-1))
+    masses = each_agent(
+        lambda own, q: smallest(argmax_mass(own, q, tolerance)),
+        evaluation.policy,
+        evaluation.averaged_q,
+    )
+    return smallest(rows(masses), axis=0)
 
 
 def log_constants_c(evaluation: Evaluation, log_policy: Sequence[Array]) -> Array:
@@ -261,11 +286,12 @@ def log_constants_c(evaluation: Evaluation, log_policy: Sequence[Array]) -> Arra
     if is_exact(evaluation.game.initial):  # nothing can underflow
         return log(constants_c(evaluation))
     tolerance = tie_tolerance(evaluation.game)
-    least = []
-    for logs, q in zip(log_policy, evaluation.averaged_q, strict=True):
-        mass = np.logaddexp.reduce(np.where(largest_entries(q, tolerance), logs, -np.inf), axis=-1)
-        least.append(mass.min(axis=-1))
-    return np.asarray(np.stack(least, axis=-1).min(axis=-1))
+
+    def least(logs: Array, q: Array) -> Array:
+        best = np.where(largest_entries(q, tolerance), logs, -np.inf)
+        return smallest(np.asarray(np.logaddexp.reduce(best, axis=-1)))
+
+    return smallest(rows(each_agent(least, log_policy, evaluation.averaged_q)), axis=0)
 
 
 def constant_c(game: MarkovGame, policy: Policy) -> Array | float:
@@ -316,13 +342,16 @@ def mismatch(game: MarkovGame, policies: Policy, below: Array | None = None) -> 
     before = Evaluation(game, tuple(part[:-1] for part in checked))
     following = Evaluation(game, tuple(part[1:] for part in checked)).occupancy(lower)
     optimal, responses = best_responses(before)
-    ratios = []
-    for agent, (mdp, actions) in enumerate(zip(before.mdps, responses, strict=True)):
-        _confirm(mdp, optimal[..., agent, :], actions, visits=True)
-        own = eye(mdp.rewards.shape[-1], following)[actions]
-        visited = discounted_occupancy(state_kernel(mdp, own), game.initial, game.discount)
-        ratios.append(largest(_visits_ratio(visited, following)))
-    return largest(np.stack(np.broadcast_arrays(*ratios), axis=-1))
+
+    def worst(reward: Array, kernel: Array, best: Array, actions: Array) -> Array:
+        mdp = InducedMDP(reward, kernel, game.discount)
+        _confirm(mdp, best, actions, visits=True)
+        own = eye(reward.shape[-1], following)[actions]
+        visited = discounted_occupancy(state_kernel(kernel, own), game.initial, game.discount)
+        return largest(_visits_ratio(visited, following))
+
+    ratios = each_agent(worst, *_with_batch_axes(before), optimal, responses)
+    return largest(rows(ratios), axis=0)
 
 
 def _ratio(x: Any, y: Any) -> Any:

@@ -1,6 +1,6 @@
 """Product policies: how to make them, and how to check one that came from outside."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,16 +16,33 @@ from pmdlib.arithmetic import (
     to_float,
 )
 from pmdlib.errors import InvalidPolicyError
+from pmdlib.games.checks import SUM_TOLERANCE
 from pmdlib.games.game import MarkovGame, Policy
-from pmdlib.games.tabular import SUM_TOLERANCE
+from pmdlib.games.profiles import Profile, Roster
 
 
 def uniform_policy(game: MarkovGame) -> Policy:
     """Return the policy that plays every action with the same probability: N arrays (S, A_i)."""
-    shapes = [(game.num_states, actions) for actions in game.num_actions]
-    if is_exact(game.initial):
-        return tuple(rationals(np.ones(shape), np.full(shape, shape[1])) for shape in shapes)
-    return tuple(np.full(shape, 1 / shape[1]) for shape in shapes)
+
+    def uniform(actions: int) -> Array:
+        shape = (game.num_states, actions)
+        if is_exact(game.initial):
+            return rationals(np.ones(shape), np.full(shape, actions))
+        return np.full(shape, 1 / actions)
+
+    if not game.populations:
+        return tuple(uniform(actions) for actions in game.num_actions)
+    return Profile(
+        [uniform(actions)[None] for _, actions in _kinds(game)], Roster.alike(game.populations)
+    )
+
+
+def _kinds(game: MarkovGame) -> Iterator[tuple[int, int]]:
+    """Size of each population of a game, and how many actions its agents have."""
+    first = 0
+    for size in game.populations:
+        yield size, game.num_actions[first]
+        first += size
 
 
 def random_policy(
@@ -53,9 +70,15 @@ def random_policy(
     """
     if not 0 < concentration < np.inf:
         raise InvalidPolicyError(f"concentration is {concentration}, must be positive and finite")
-    return tuple(
-        _positive_dirichlet(rng, concentration, (*batch, game.num_states, actions))
-        for actions in game.num_actions
+
+    def draw(leading: tuple[int, ...], actions: int) -> Array:
+        return _positive_dirichlet(rng, concentration, (*leading, game.num_states, actions))
+
+    if not game.populations:
+        return tuple(draw(batch, actions) for actions in game.num_actions)
+    return Profile(
+        [draw((size, *batch), actions) for size, actions in _kinds(game)],
+        Roster.apart(game.populations),
     )
 
 
@@ -117,7 +140,7 @@ def deterministic_policy(game: MarkovGame, actions: Sequence[Sequence[int]]) -> 
     return tuple(policy)
 
 
-def replace(policy: Policy, agent: int, own: Array) -> Policy:
+def replace(policy: Policy, agent: int, own: Array) -> tuple[Array, ...]:
     """Return ``policy`` with agent's own part exchanged: (π_i', π_-i)."""
     return (*policy[:agent], own, *policy[agent + 1 :])
 
@@ -149,27 +172,59 @@ def check_policy(game: MarkovGame, policy: Sequence[Array], *, name: str = "poli
     InvalidPolicyError
         Naming agent, state, value and requirement.
     """
-    if not isinstance(policy, (tuple, list)) or len(policy) != game.num_agents:
+    if not isinstance(policy, (tuple, list, Profile)) or len(policy) != game.num_agents:
         length = f" of length {len(policy)}" if hasattr(policy, "__len__") else ""
         raise InvalidPolicyError(
             f"{name} must be a sequence of N = {game.num_agents} arrays (S, A_i), "
             f"one per agent, not {type(policy).__name__}{length}"
         )
+    if isinstance(policy, Profile) and game.populations:
+        return _check_profile(game, policy, name)
     checked = tuple(_as_array(f"{name}[agent={agent}]", part) for agent, part in enumerate(policy))
     for agent, (part, actions) in enumerate(zip(checked, game.num_actions, strict=True)):
-        required = (game.num_states, actions)
-        if part.shape[-2:] != required:
-            raise InvalidPolicyError(
-                f"{name}[agent={agent}] has shape {part.shape}, must be (.., S, A_i) = "
-                f"(.., {required[0]}, {required[1]})"
-            )
-        if part.shape[:-2] != checked[0].shape[:-2]:
-            raise InvalidPolicyError(
-                f"{name}[agent={agent}] has batch axes {part.shape[:-2]}, must be those of "
-                f"agent 0, {checked[0].shape[:-2]}"
-            )
-        _check_probabilities(f"{name}[agent={agent}]", part)
-    return tuple(in_arithmetic_of(game, part) for part in checked)
+        _check_part(game, f"{name}[agent={agent}]", part, actions, checked[0].shape[:-2])
+    return game.arrange(tuple(in_arithmetic_of(game, part) for part in checked))
+
+
+def _check_profile(game: MarkovGame, policy: Profile, name: str) -> Policy:
+    """Check each stack at once; only what is wrong is looked at agent by agent."""
+    stacks, batch, roster = [], policy[0].shape[:-2], policy.roster
+    places = np.searchsorted(roster.ends, roster.index, side="right")
+    population = np.repeat(np.arange(len(game.populations)), game.populations)
+    if not np.array_equal(places, population):
+        raise InvalidPolicyError(
+            f"{name} must have a stack for each population of the game, of {game.populations} "
+            "agents in this order"
+        )
+    for number, stack in enumerate(policy.stacks):
+        agent = roster.some_agent(number, 0)
+        part = _as_array(f"{name}[agent={agent}]", stack)
+        try:
+            _check_part(game, name, part, game.num_actions[agent], (len(part), *batch))
+        except InvalidPolicyError:
+            for row, own in enumerate(part):
+                agent = roster.some_agent(number, row)
+                place = f"{name}[agent={agent}]"
+                _check_part(game, place, own, game.num_actions[agent], batch)
+            raise
+        stacks.append(in_arithmetic_of(game, part))
+    return game.arrange(Profile(stacks, roster))
+
+
+def _check_part(
+    game: MarkovGame, name: str, part: Array, actions: int, batch: tuple[int, ...]
+) -> None:
+    required = (game.num_states, actions)
+    if part.shape[-2:] != required:
+        raise InvalidPolicyError(
+            f"{name} has shape {part.shape}, must be (.., S, A_i) = "
+            f"(.., {required[0]}, {required[1]})"
+        )
+    if part.shape[:-2] != batch:
+        raise InvalidPolicyError(
+            f"{name} has batch axes {part.shape[:-2]}, must be those of agent 0, {batch}"
+        )
+    _check_probabilities(name, part)
 
 
 def in_arithmetic_of(game: MarkovGame, distributions: Array) -> Array:

@@ -1,5 +1,6 @@
 """Values, averaged Q, occupancies: what a policy is worth, by exact linear solves."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from pmdlib.analysis.policies import check_policy, check_start
 from pmdlib.arithmetic import Array, eye, solve
 from pmdlib.games.game import InducedMDP, MarkovGame, Policy
+from pmdlib.games.profiles import all_agents, each_agent, from_rows, rows
 
 
 def expectation(own: Array, table: Array) -> Array:
@@ -16,9 +18,9 @@ def expectation(own: Array, table: Array) -> Array:
     return np.asarray((own * table).sum(axis=-1))
 
 
-def state_kernel(mdp: InducedMDP, own: Array) -> Array:
-    """Transition matrix (..., S, S) of one agent's induced MDP under its own policy (..., S, A)."""
-    return np.asarray((own[..., None, :] @ mdp.kernel)[..., 0, :])
+def state_kernel(kernel: Array, own: Array) -> Array:
+    """Transition matrix (..., S, S): one agent's kernel (..., S, A, S), own policy (..., S, A)."""
+    return np.asarray((own[..., None, :] @ kernel)[..., 0, :])
 
 
 def discounted_sum(kernel: Array, rewards: Array, discount: float) -> Array:
@@ -58,49 +60,73 @@ class Evaluation:
     policy: Policy
 
     @cached_property
+    def rewards(self) -> Policy:
+        """Averaged reward of each agent's own actions, N arrays (..., S, A_i)."""
+        return self.game.average_rewards(self.policy)
+
+    @cached_property
+    def kernels(self) -> Policy:
+        """Averaged kernel of each agent, N arrays (..., S, A_i, S)."""
+        return self.game.average_kernel(self.policy)
+
+    @cached_property
     def mdps(self) -> tuple[InducedMDP, ...]:
         """The induced MDP of each agent."""
-        return self.game.induced_mdps(self.policy)
+        averages = zip(self.rewards, self.kernels, strict=True)
+        return tuple(InducedMDP(*average, self.game.discount) for average in averages)
 
     @cached_property
     def kernel(self) -> Array:
         """State transition matrix P^π, (..., S, S)."""
         fixed = self.game.exogenous_kernel
         if fixed is None:
-            return state_kernel(self.mdps[0], self.policy[0])
+            return state_kernel(self.kernels[0], self.policy[0])
         return np.broadcast_to(fixed, (*self.policy[0].shape[:-2], *fixed.shape))
 
     @cached_property
+    def agent_values(self) -> Sequence[Array]:
+        """V_i^π(s) of each agent, N arrays (..., S)."""
+        own = each_agent(expectation, self.policy, self.rewards)
+        columns = np.moveaxis(rows(own), 0, -1)
+        solution = discounted_sum(self.kernel, columns, self.game.discount)
+        return from_rows(np.moveaxis(solution, -1, 0), own)
+
+    @property
     def values(self) -> Array:
         """V_i^π(s), (..., N, S)."""
-        rewards = [
-            expectation(own, mdp.rewards) for own, mdp in zip(self.policy, self.mdps, strict=True)
-        ]
-        solution = discounted_sum(self.kernel, np.stack(rewards, axis=-1), self.game.discount)
-        return np.swapaxes(solution, -1, -2)
+        return np.moveaxis(all_agents(self.agent_values), 0, -2)
+
+    def _look_ahead(self, rewards: Policy, values: Sequence[Array]) -> Policy:
+        """One-step look-ahead r + γ P V of each agent, N arrays (..., S, A_i)."""
+        discount, fixed = self.game.discount, self.game.exogenous_kernel
+        if fixed is not None:  # no action counts for what follows
+            return each_agent(
+                lambda r, v: np.asarray(r + discount * (v @ fixed.T)[..., None]), rewards, values
+            )
+        return each_agent(
+            lambda r, kernel, v: action_values(InducedMDP(r, kernel, discount), v),
+            rewards,
+            self.kernels,
+            values,
+        )
 
     @cached_property
     def averaged_q(self) -> Policy:
         """Averaged Q of each agent, N arrays (..., S, A_i)."""
-        return tuple(
-            action_values(mdp, self.values[..., agent, :]) for agent, mdp in enumerate(self.mdps)
-        )
+        return self._look_ahead(self.rewards, self.agent_values)
 
     @cached_property
     def advantages(self) -> Policy:
         """Averaged advantages Q - V of each agent, N arrays (..., S, A_i)."""
-        return tuple(
-            q - self.values[..., agent, :, None] for agent, q in enumerate(self.averaged_q)
-        )
-
-    @cached_property
-    def _potential_rewards(self) -> Policy:
-        return self.game.average_potential(self.policy)
+        return each_agent(lambda q, v: q - v[..., None], self.averaged_q, self.agent_values)
 
     @cached_property
     def stage_potential(self) -> Array:
         """φ^π(s), the stage potential averaged over everyone, (..., S)."""
-        return expectation(self.policy[0], self._potential_rewards[0])
+        if self.game.identical_interest:
+            mean = expectation(self.policy[0], self.rewards[0])
+            return np.asarray(mean + self.game.potential_shift)
+        return self.game.expected_potential(self.policy)
 
     @cached_property
     def potential_values(self) -> Array:
@@ -111,12 +137,10 @@ class Evaluation:
     @cached_property
     def potential_q(self) -> Policy:
         """Averaged Q of the identical-interest game with reward φ, N arrays (..., S, A_i)."""
-        return tuple(
-            action_values(
-                InducedMDP(rewards, mdp.kernel, self.game.discount), self.potential_values
-            )
-            for rewards, mdp in zip(self._potential_rewards, self.mdps, strict=True)
-        )
+        rewards = self.game.average_potential(self.policy)
+        values = self.potential_values
+        shared = each_agent(lambda own: np.broadcast_to(values, own.shape[:-1]), self.policy)
+        return self._look_ahead(rewards, shared)
 
     def occupancy(self, initial: Array) -> Array:
         """Discounted occupancy d^π from an initial distribution (..., S): (..., S)."""

@@ -1,4 +1,4 @@
-"""One array code for four arithmetics: floats, exact rationals, balls and symbols."""
+"""One array code for many arithmetics: floats, exact rationals, balls, symbols, recordings."""
 
 from pmdlib.arithmetic.arrays import (
     UNIT_ROUNDOFF,
@@ -9,6 +9,7 @@ from pmdlib.arithmetic.arrays import (
     is_exact,
     not_finite,
     rationals,
+    rounds,
     to_exact,
     to_float,
     unit_roundoff,
@@ -72,6 +73,7 @@ __all__ = [
     "possibly_largest",
     "precision",
     "rationals",
+    "rounds",
     "smallest",
     "solve",
     "sort",

@@ -5,7 +5,8 @@ BLAS and LAPACK; on object arrays the same lines compute with what the entries a
 
 - exact rationals (``flint.fmpq``): equalities and inequalities of rationals are decided;
 - balls (`pmdlib.arithmetic.Ball`): enclosures; a comparison is certain or raises;
-- symbols (SymPy expressions): identities for all games of a shape.
+- symbols (SymPy expressions): identities for all games of a shape;
+- recorded numbers (`pmdlib.arithmetic.recording`): the operations themselves, to be compiled.
 
 ``+ - * / @`` and comparisons dispatch on the entries. What is left lives in this package:
 conversions and checks here, then `functions` (a rational stays one where it can, and becomes a ball
@@ -23,6 +24,7 @@ from flint import fmpq, fmpz
 from numpy.typing import NDArray
 
 from pmdlib.arithmetic.balls import Ball
+from pmdlib.arithmetic.recording import is_recorded
 
 Array = NDArray[Any]
 
@@ -40,6 +42,11 @@ def is_exact(array: Any) -> bool:
         objects: bool = array.dtype.hasobject
         return objects
     return not isinstance(array, _MACHINE)  # a number by itself
+
+
+def rounds(array: Any) -> bool:
+    """Say whether the entries are machine numbers, known or (recorded) not known yet."""
+    return not is_exact(array) or is_recorded(array)
 
 
 def unit_roundoff(like: Any) -> float:

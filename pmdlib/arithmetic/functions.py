@@ -6,9 +6,11 @@ import numpy as np
 import sympy
 from flint import fmpq
 
-from pmdlib.arithmetic.arrays import Array, each, is_exact
+from pmdlib.arithmetic.arrays import Array, each, is_exact, rounds
 from pmdlib.arithmetic.balls import Ball
 from pmdlib.arithmetic.duals import Dual
+from pmdlib.arithmetic.order import largest
+from pmdlib.arithmetic.recording import Recorded
 
 
 def exp(array: Any) -> Array:
@@ -19,7 +21,7 @@ def exp(array: Any) -> Array:
 def _exp(x: Any) -> Any:
     if isinstance(x, sympy.Basic):
         return sympy.exp(x)
-    if isinstance(x, Ball):
+    if isinstance(x, Ball | Recorded):
         return x.exp()
     return fmpq(1) if x == 0 else Ball(x).exp()
 
@@ -36,7 +38,7 @@ def log(array: Any) -> Array:
 def _log(x: Any) -> Any:
     if isinstance(x, sympy.Basic):
         return sympy.log(x)
-    if isinstance(x, Ball):
+    if isinstance(x, Ball | Recorded):
         return x.log()
     return fmpq(0) if x == 1 else Ball(x).log()
 
@@ -54,7 +56,7 @@ def sqrt(value: Any, like: Any = None) -> Any:
 def _sqrt(x: Any) -> Any:
     if isinstance(x, sympy.Basic):
         return sympy.sqrt(x)
-    if isinstance(x, Ball):
+    if isinstance(x, Ball | Recorded):
         return x.sqrt()
     exact = fmpq(int(x)) if isinstance(x, int | np.integer) else x
     top, bottom = exact.numerator.isqrt(), exact.denominator.isqrt()
@@ -64,7 +66,9 @@ def _sqrt(x: Any) -> Any:
 
 def log_normalise(logs: Array) -> Array:
     """Shift logarithms (..., A) so that their exponentials sum to one."""
-    if is_exact(logs):  # nothing can overflow
+    if is_exact(logs):
+        if rounds(logs):  # else nothing can overflow
+            logs = logs - largest(logs, keepdims=True)
         return np.asarray(logs - log(exp(logs).sum(axis=-1, keepdims=True)))
     logs = logs - logs.max(axis=-1, keepdims=True)
     logs -= np.log(np.exp(logs).sum(axis=-1, keepdims=True))

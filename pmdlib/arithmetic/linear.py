@@ -11,6 +11,7 @@ from flint import arb_mat, fmpq, fmpq_mat
 from pmdlib.arithmetic.arrays import Array, each, is_exact
 from pmdlib.arithmetic.balls import Ball
 from pmdlib.arithmetic.duals import Dual
+from pmdlib.arithmetic.recording import Recorded
 from pmdlib.errors import NotConvergedError
 
 
@@ -37,6 +38,13 @@ def solve(matrix: Array, right: Array) -> Array:
     Returns
     -------
     ndarray (..., S, K)
+
+    Notes
+    -----
+    Recorded numbers are eliminated in the order in which they stand: which pivot is largest is not
+    known. For I - γP nothing is lost by that, nor for any other matrix whose diagonal dominates
+    its rows (Malyshev, A note on the stability of Gauss-Jordan elimination for diagonally dominant
+    matrices, Computing 65, 2000).
 
     Raises
     ------
@@ -89,13 +97,17 @@ def _eliminate(matrix: Array, right: Array) -> Array:
         table[[column, pivot]] = table[[pivot, column]]
         table[column] = table[column] / table[column, column]
         for row in range(size):
-            if row != column and table[row, column] != 0:
+            if row != column and not _is_zero(table[row, column]):
                 table[row] = table[row] - table[row, column] * table[column]
     return table[:, size:]
 
 
 def _divides(pivot: Any) -> bool:
-    return bool((pivot.value if isinstance(pivot, Dual) else pivot) != 0)
+    return not _is_zero(pivot.value if isinstance(pivot, Dual) else pivot)
+
+
+def _is_zero(entry: Any) -> bool:
+    return not isinstance(entry, Recorded) and bool(entry == 0)
 
 
 def join(arrays: Sequence[Array]) -> Array:

@@ -9,6 +9,7 @@ import sympy
 
 from pmdlib.arithmetic.arrays import Array, certainly_negative, each, is_exact
 from pmdlib.arithmetic.balls import Ball
+from pmdlib.arithmetic.recording import Recorded, is_recorded
 
 
 def largest(array: Array, axis: int | tuple[int, ...] = -1, *, keepdims: bool = False) -> Array:
@@ -35,9 +36,9 @@ def maximum(left: Array, right: Any) -> Array:
 
 
 def _larger(x: Any, y: Any) -> Any:
-    if isinstance(x, Ball):
+    if isinstance(x, Ball | Recorded):
         return x.maximum(y)
-    if isinstance(y, Ball):
+    if isinstance(y, Ball | Recorded):
         return y.maximum(x)
     if isinstance(x, sympy.Basic) or isinstance(y, sympy.Basic):
         return sympy.Max(x, y)
@@ -45,9 +46,9 @@ def _larger(x: Any, y: Any) -> Any:
 
 
 def _smaller(x: Any, y: Any) -> Any:
-    if isinstance(x, Ball):
+    if isinstance(x, Ball | Recorded):
         return x.minimum(y)
-    if isinstance(y, Ball):
+    if isinstance(y, Ball | Recorded):
         return y.minimum(x)
     if isinstance(x, sympy.Basic) or isinstance(y, sympy.Basic):
         return sympy.Min(x, y)
@@ -130,11 +131,35 @@ def sort(array: Array) -> Array:
     """Sort the last axis upwards.
 
     Of balls, the k-th place encloses the k-th smallest number: it lies between the k-th smallest
-    lower end and the k-th smallest upper end.
+    lower end and the k-th smallest upper end. Recorded numbers go through a sorting network.
     """
+    if is_exact(array) and is_recorded(array):
+        return _network(array)
     if not _has_balls(array):
         return np.sort(array, axis=-1)
     lower = np.sort(each(lambda x: Ball(x).lower, array), axis=-1)
     upper = np.sort(each(lambda x: Ball(x).upper, array), axis=-1)
     both = np.frompyfunc(lambda low, high: Ball(low).union(high), 2, 1)
     return np.asarray(both(lower, upper), dtype=object)
+
+
+def _network(array: Array) -> Array:
+    """Sort the last axis by exchanges that do not depend on the numbers.
+
+    Batcher's merge exchange: Knuth, The Art of Computer Programming 3, 5.2.2, Algorithm M.
+    """
+    ordered, size = array.copy(), array.shape[-1]
+    top = 1 << max(size - 1, 1).bit_length() - 1  # half the next power of two
+    span = top
+    while span:
+        reach, offset, partner = top, 0, span
+        while True:
+            first = np.array([i for i in range(size - partner) if i & span == offset], dtype=int)
+            low, high = ordered[..., first], ordered[..., first + partner]
+            ordered[..., first] = np.frompyfunc(_smaller, 2, 1)(low, high)
+            ordered[..., first + partner] = np.frompyfunc(_larger, 2, 1)(low, high)
+            if reach == span:
+                break
+            reach, offset, partner = reach // 2, span, reach - span
+        span //= 2
+    return ordered

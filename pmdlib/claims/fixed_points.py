@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pmdlib.analysis.equilibrium import gaps
+from pmdlib.analysis.equilibrium import largest_gap
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import Array, eye, is_exact, largest, log, smallest, unit_roundoff
 from pmdlib.claims.claim import Claim, Comparison, Control, Instance, Sizes, value_rounding
@@ -108,7 +108,7 @@ def _vertex() -> Evaluation:
 
 def _fixed_is_nash() -> Comparison:
     evaluation = _vertex()
-    return Comparison(largest(gaps(evaluation, evaluation.game.initial)), 0, 0, "==")
+    return Comparison(largest_gap(evaluation, evaluation.game.initial), 0, 0, "==")
 
 
 def _zero_everywhere() -> Comparison:

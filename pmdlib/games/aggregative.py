@@ -1,101 +1,277 @@
-"""Games seen through counts: the payoff depends on how many agents play action 1, not on which.
+"""Games of many agents seen through loads: congestion games, and teams with anonymous rewards."""
 
-Agents may have different policies. What an agent needs is the distribution of the number of
-others that play action 1 (Poisson-binomial). Agents with the same policy are treated together, so
-a symmetric population costs little more than a single agent.
-"""
-
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from math import comb
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
 from pmdlib.arithmetic import (
     Array,
-    Ball,
+    certainly_negative,
+    exact_rows,
     is_exact,
     largest,
     not_finite,
-    rationals,
-    smallest,
     to_exact,
     to_float,
 )
 from pmdlib.errors import InvalidGameError
-from pmdlib.games.game import MarkovGame, Policy
-
-#: Above this many agents the binomial coefficients of a group would overflow float64.
-MOST_AGENTS = 1000
-
-#: Agents with the same policy: their common array (..., S, 2), and how many they are.
-Group = tuple[Array, int]
+from pmdlib.games.checks import SUM_TOLERANCE, real_table
+from pmdlib.games.facilities import Bundles, FacilityGame, load_table
+from pmdlib.games.game import Policy
+from pmdlib.games.profiles import Profile, each_agent
 
 
-def count_weights(own: Array, agents: int) -> Array:
-    """Distribution of how many of ``agents``, each with policy (..., 2), play action 1: (..., n+1).
+class CongestionGame(FacilityGame):
+    """A Markov congestion game: every user of a facility gets what its load in this state pays.
 
-    Powers are products, factor by factor. So balls enclose the result also for agents that have
-    different policies within the same enclosure.
-    """
-    powers = [np.ones_like(own)]
-    for _ in range(agents):
-        powers.append(powers[-1] * own)
-    weights = [
-        comb(agents, k) * powers[agents - k][..., 0] * powers[k][..., 1] for k in range(agents + 1)
-    ]
-    return np.stack(weights, axis=-1)
-
-
-def _joint_weights(groups: Sequence[Group]) -> Array:
-    """Distribution of the number of agents of all groups that play action 1: (..., n + 1)."""
-    total = count_weights(*groups[0])
-    for group in groups[1:]:
-        more = count_weights(*group)
-        length = total.shape[-1] + more.shape[-1] - 1
-        joint = np.zeros((*total.shape[:-1], length), dtype=total.dtype)
-        for k in range(more.shape[-1]):
-            joint[..., k : k + total.shape[-1]] += more[..., k, None] * total
-        total = joint
-    return total
-
-
-def _average(payoffs: Array, weights: Array) -> Array:
-    """Average the payoffs from each count j upwards, Σ_k weights_k payoffs_{j+k}: (..., m + 1)."""
-    windows = sliding_window_view(payoffs, weights.shape[-1], axis=-1)
-    return np.asarray((windows @ weights[..., None])[..., 0])
-
-
-def average_over_counts(payoffs: Array, groups: Sequence[Group]) -> list[Array]:
-    """Average payoffs by count over all agents but one, for one agent of each group.
-
-    The groups are split in two halves; averaging over one half leaves what the other half needs.
+    r_i(s, a) = Σ_{f in a_i} payoffs[s, f, n_f - 1], n_f the number of agents that use f. No action
+    moves the state, so it is a Markov potential game, with Rosenthal's stage potential
+    φ(s, a) = Σ_f Σ_{k <= n_f} payoffs[s, f, k - 1].
 
     Parameters
     ----------
-    payoffs : ndarray (..., n + 1)
-        Payoff for each number of agents that play action 1, of n in all groups together.
-    groups : sequence of (policy (..., 2), number of agents)
+    payoffs : array (S, F, N)
+        What each user gets, for a load of 1, .., N; any table (a cost is a negative payoff).
+    agents : int, or sequence of (size, bundles)
+        Number N of agents, each of whom picks one facility; or populations of so many agents whose
+        actions are these bundles, such as ``[(8, [(0,), (1, 2)]), (2, [(1,), (2,)])]``.
+    kernel : array (S, S), optional
+        Transition matrix; needed if there are several states.
+    discount : float in [0, 1)
+    initial : array (S,), optional
+        Initial distribution ρ; uniform by default.
 
-    Returns
-    -------
-    list of arrays (..., 2), one a group: the payoff of the agent's own actions 0 and 1.
+    Raises
+    ------
+    InvalidGameError
+        Naming the table, the index, the value and what was required.
+
+    References
+    ----------
+    Rosenthal, "A class of games possessing pure-strategy Nash equilibria", 1973.
     """
-    if len(groups) == 1:
-        own, agents = groups[0]
-        return [_average(payoffs, count_weights(own, agents - 1))]
-    left, right = groups[: len(groups) // 2], groups[len(groups) // 2 :]
-    return [
-        *average_over_counts(_average(payoffs, _joint_weights(right)), left),
-        *average_over_counts(_average(payoffs, _joint_weights(left)), right),
-    ]
+
+    def __init__(
+        self,
+        payoffs: ArrayLike,
+        agents: int | Sequence[tuple[int, Bundles]],
+        kernel: ArrayLike | None = None,
+        *,
+        discount: Any = 0.0,
+        initial: ArrayLike | None = None,
+    ) -> None:
+        table = load_table("payoffs", payoffs, ("S", "F", "N"))
+        states, facilities, _ = table.shape
+        kernel = _only_state(states) if kernel is None else kernel
+        super().__init__(
+            states,
+            facilities,
+            agents,
+            kernel,
+            discount=discount,
+            initial=initial,
+            exact=is_exact(table),
+        )
+        self.payoffs = to_exact(table) if is_exact(self.initial) else table
+        self.payoffs.flags.writeable = False
+        _check_loads(table.shape[2], self.num_agents, "one for each load from 1")
+
+    @cached_property
+    def _potential_terms(self) -> Array:
+        start = np.zeros_like(self.payoffs[..., :1])
+        return np.concatenate([start, np.cumsum(self.payoffs, axis=-1)], axis=-1)
+
+    @cached_property
+    def _potential_tables(self) -> Array:
+        """W and what one more user adds to it, for each load of the others: (S, F, 2, N)."""
+        return np.stack([self._potential_terms[..., :-1], self.payoffs], axis=-2)
+
+    @cached_property
+    def reward_bound(self) -> Any:
+        """Largest absolute reward of any agent, or an upper bound where actions are bundles."""
+        paid = largest(largest(abs(self.payoffs)), axis=0)
+        return largest(np.concatenate([part @ paid for part in self._incidences])).item()
+
+    def average_rewards(self, policy: Policy) -> Policy:
+        """Average each agent's reward over the others' actions: N arrays (..., S, A_i)."""
+        profile = self.arrange(policy)
+        users = self._over_loads(self.payoffs[:, :, None, :], profile)[..., 0, :]
+        return self._own_actions(users, None, profile)
+
+    def average_potential(self, policy: Policy) -> Policy:
+        """Average the stage potential, shifted to be non-negative: N arrays (..., S, A_i)."""
+        profile = self.arrange(policy)
+        averages = self._over_loads(self._potential_tables, profile)
+        base = averages[..., 0, :].sum(axis=-2) + self.potential_shift
+        return self._own_actions(averages[..., 1, :], base, profile)
+
+    def exact(self) -> "CongestionGame":
+        """Return the same game over exact rationals: floats as they are, rows summing to 1."""
+        return self._over(to_exact(self.payoffs), exact_rows, to_exact(self.discount))
+
+    def rounded(self) -> "CongestionGame":
+        """Return the same game in floats, every number rounded."""
+        return self._over(to_float(self.payoffs), to_float, float(to_float(self.discount)))
+
+    def _over(self, payoffs: Array, rows: Any, discount: Any) -> "CongestionGame":
+        return CongestionGame(
+            payoffs,
+            self.bundles,
+            rows(self._exogenous),
+            discount=discount,
+            initial=rows(self.initial),
+        )
 
 
-class CountGame(MarkovGame):
-    """Identical interest, one state, two actions: the payoff c_k counts who plays action 1.
+class TeamGame(FacilityGame):
+    """An anonymous team: reward and next state add up over facilities, by how many use each.
+
+    r(s, a) = Σ_f payoffs[s, f, n_f] for all agents, n_f the number of agents that use f; and
+    P(s'|s, a) = Σ_f kernel[s, f, n_f, s'], or a matrix (S, S) that no action moves.
+
+    Parameters
+    ----------
+    payoffs : array (S, F, N + 1)
+        What each facility adds to the common reward, for a load of 0, .., N.
+    agents : int, or sequence of (size, bundles)
+        As in `CongestionGame`. An action may be the empty bundle.
+    kernel : array (S, S), or (S, F, N + 1, S), optional
+        Needed if there are several states. The second form must have entries >= 0, and the sums
+        over s' and facilities must be 1 for all loads that can occur.
+    discount : float in [0, 1)
+    initial : array (S,), optional
+        Initial distribution ρ; uniform by default.
+
+    Raises
+    ------
+    InvalidGameError
+        Naming the table, the index, the value and what was required.
+    """
+
+    identical_interest = True
+
+    def __init__(
+        self,
+        payoffs: ArrayLike,
+        agents: int | Sequence[tuple[int, Bundles]],
+        kernel: ArrayLike | None = None,
+        *,
+        discount: Any = 0.0,
+        initial: ArrayLike | None = None,
+    ) -> None:
+        table = load_table("payoffs", payoffs, ("S", "F", "N + 1"))
+        states, facilities, _ = table.shape
+        moved = None if kernel is None or np.ndim(kernel) == 2 else real_table("kernel", kernel)
+        fixed = None if moved is not None else _only_state(states) if kernel is None else kernel
+        exact = is_exact(table) or (moved is not None and is_exact(moved))
+        super().__init__(
+            states, facilities, agents, fixed, discount=discount, initial=initial, exact=exact
+        )
+        exact = is_exact(self.initial)
+        self._payoffs = to_exact(table) if exact else table
+        self._payoffs.flags.writeable = False
+        _check_loads(table.shape[2], self.num_agents + 1, "one for each load from 0")
+        self._moved = moved if moved is None or not exact else to_exact(moved)
+        if self._moved is not None:
+            self._check_moved(self._moved, (*table.shape, states))
+
+    @property
+    def payoffs(self) -> Array:
+        """What each facility adds to the reward by its load, (S, F, N + 1), before any shift."""
+        return self._payoffs
+
+    def _check_moved(self, kernel: Array, shape: tuple[int, ...]) -> None:
+        if kernel.shape != shape:
+            raise InvalidGameError(
+                f"kernel has shape {kernel.shape}, must be (S, F, N + 1, S) = {shape} or (S, S)"
+            )
+        for bad, requirement in ((not_finite, "finite"), (certainly_negative, ">= 0")):
+            where = np.argwhere(bad(kernel))
+            if len(where):
+                s, f, load, after = (int(i) for i in where[0])
+                raise InvalidGameError(
+                    f"kernel[s={s}, f={f}, load={load}, s'={after}] is "
+                    f"{kernel[s, f, load, after]}, must be {requirement}"
+                )
+        tolerance = 0 if is_exact(kernel) else SUM_TOLERANCE
+        for state, table in enumerate(kernel.sum(axis=-1)):
+            low, high = self.extremes(table[None])
+            if low < 1 - tolerance or high > 1 + tolerance:
+                raise InvalidGameError(
+                    f"kernel[s={state}] sums to between {low} and {high} over the loads that may "
+                    f"occur, must be 1 within {tolerance:g}"
+                )
+
+    @property
+    def _potential_terms(self) -> Array:
+        return self._payoffs
+
+    @cached_property
+    def reward_bound(self) -> Any:
+        """Largest absolute reward, as far as `extremes` knows it."""
+        low, high = self._potential_extremes
+        return max(-low, high)
+
+    @cached_property
+    def _reward_tables(self) -> Array:
+        return _with_steps(self._payoffs[:, :, None, :])
+
+    @cached_property
+    def _kernel_tables(self) -> Array:
+        if self._moved is None:
+            raise TypeError("no action moves the state")  # the base class answers for it
+        return _with_steps(np.swapaxes(self._moved, -1, -2))
+
+    def _average_sums(self, tables: Array, profile: Profile) -> list[Profile]:
+        """Average sums over facilities for the agents' own actions, from `_with_steps`."""
+        averages = self._over_loads(tables, profile)
+        bases, steps = np.split(averages, 2, axis=-2)
+        return [
+            self._own_actions(steps[..., k, :], bases[..., k, :].sum(axis=-2), profile)
+            for k in range(bases.shape[-2])
+        ]
+
+    def average_rewards(self, policy: Policy) -> Policy:
+        """Average the common reward over the others' actions: N arrays (..., S, A_i)."""
+        return self._average_sums(self._reward_tables, self.arrange(policy))[0]
+
+    def average_potential(self, policy: Policy) -> Policy:
+        """Average the reward, shifted to be non-negative: N arrays (..., S, A_i)."""
+        return each_agent(lambda own: own + self.potential_shift, self.average_rewards(policy))
+
+    def _average_own_kernel(self, profile: Profile) -> Profile:
+        parts = self._average_sums(self._kernel_tables, profile)
+        stacks = zip(*(part.stacks for part in parts), strict=True)
+        return Profile((np.stack(after, axis=-1) for after in stacks), profile.roster)
+
+    def exact(self) -> "TeamGame":
+        """Return the same game over exact rationals, floats as they are (and (S, S) rows scaled).
+
+        A kernel (S, F, N + 1, S) must then sum to 1 exactly.
+        """
+        fixed = self.exogenous_kernel
+        kernel = to_exact(self._moved) if fixed is None else exact_rows(fixed)
+        return self._over(
+            to_exact(self._payoffs), kernel, to_exact(self.discount), exact_rows(self.initial)
+        )
+
+    def rounded(self) -> "TeamGame":
+        """Return the same game in floats, every number rounded."""
+        fixed = self.exogenous_kernel
+        kernel = to_float(self._moved if fixed is None else fixed)
+        return self._over(
+            to_float(self._payoffs), kernel, float(to_float(self.discount)), to_float(self.initial)
+        )
+
+    def _over(self, payoffs: Array, kernel: Array, discount: Any, initial: Array) -> "TeamGame":
+        return TeamGame(payoffs, self.bundles, kernel, discount=discount, initial=initial)
+
+
+class CountGame(TeamGame):
+    """A team of one state and two actions: the payoff c_k counts who plays action 1; γ = 0.
 
     Parameters
     ----------
@@ -106,121 +282,43 @@ class CountGame(MarkovGame):
     ------
     InvalidGameError
         Naming the entry, the value and what was required.
-
-    Notes
-    -----
-    Discount 0. Object arrays of exact rationals or balls are kept, and averages are then exact or
-    enclosed: they take sums and products of probabilities, and no division.
     """
 
-    identical_interest = True
-
     def __init__(self, payoffs: ArrayLike) -> None:
-        self._payoffs = _check_payoffs(payoffs)
-        exact = is_exact(self._payoffs)
-        self.num_actions = (2,) * (len(self._payoffs) - 1)
-        self.discount = to_exact(np.zeros(1))[0] if exact else 0.0
-        self.initial = _ones((1,), exact=exact)
+        table = load_table("payoffs", payoffs, ("N + 1",))
+        if len(table) < 2:
+            raise InvalidGameError(
+                f"payoffs have shape {table.shape}, must be (N + 1,) for N >= 1 agents"
+            )
+        super().__init__(table[None, None], [(len(table) - 1, [(), (0,)])])
 
     @property
     def payoffs(self) -> Array:
         """Payoffs by count (N + 1,), as given, before any shift."""
-        return self._payoffs.copy()
-
-    @property
-    def has_potential(self) -> bool:
-        """Always: the interest is identical."""
-        return True
-
-    @cached_property
-    def phi_max(self) -> Any:
-        """Largest payoff, after a shift to start at 0 if one is negative; exact if they are."""
-        return _number(largest(self._payoffs)) + self._shift
-
-    @cached_property
-    def reward_bound(self) -> Any:
-        """Largest absolute payoff; exact if the payoffs are."""
-        return _number(largest(abs(self._payoffs)))
-
-    @cached_property
-    def _shift(self) -> Any:
-        return _number(largest(np.array([-_number(smallest(self._payoffs)), 0])))
-
-    @cached_property
-    def _kernel(self) -> Array:
-        return _ones((1, 2, 1), exact=is_exact(self._payoffs))
-
-    def average_rewards(self, policy: Policy) -> Policy:
-        """Average the payoff over the others' actions: N arrays (..., 1, 2)."""
-        members: dict[Any, list[int]] = {}
-        for agent, own in enumerate(policy):
-            members.setdefault(_identity(own), []).append(agent)
-        groups = [(policy[agents[0]], len(agents)) for agents in members.values()]
-        averages = average_over_counts(self._payoffs, groups)
-        shared = zip(members.values(), averages, strict=True)
-        by_agent = {agent: average for agents, average in shared for agent in agents}
-        return tuple(by_agent[agent] for agent in range(self.num_agents))
-
-    def average_kernel(self, policy: Policy) -> Policy:
-        """There is one state: N arrays (1, 2, 1) of ones."""
-        return (self._kernel,) * self.num_agents
-
-    def average_potential(self, policy: Policy) -> Policy:
-        """Average the payoff, shifted to be non-negative: N arrays (..., 1, 2)."""
-        return tuple(average + self._shift for average in self.average_rewards(policy))
+        return np.array(self._payoffs[0, 0])
 
     def exact(self) -> "CountGame":
         """Return the same game over exact rationals, floats as they are."""
-        return CountGame(to_exact(self._payoffs))
+        return CountGame(to_exact(self.payoffs))
 
     def rounded(self) -> "CountGame":
-        """Return the same game in floats, every number rounded; one in floats as it is."""
-        return CountGame(to_float(self._payoffs)) if is_exact(self._payoffs) else self
+        """Return the same game in floats, every number rounded."""
+        return CountGame(to_float(self.payoffs))
 
 
-def _number(array: Array) -> Any:
-    """Return the one entry of an array of no axes."""
-    return np.asarray(array).item()
+def _with_steps(terms: Array) -> Array:
+    """Append to terms (S, F, K, N + 1) what one more user adds: (S, F, 2 K, N), by the others."""
+    return np.concatenate([terms[..., :-1], np.diff(terms, axis=-1)], axis=-2)
 
 
-def _ones(shape: tuple[int, ...], *, exact: bool) -> Array:
-    ones = np.ones(shape, dtype=int)
-    return rationals(ones, ones) if exact else ones.astype(float)
+def _only_state(states: int) -> Array:
+    if states > 1:
+        raise InvalidGameError(f"a kernel is needed: the payoffs are for {states} states")
+    return np.ones((1, 1))
 
 
-def _identity(own: Array) -> Any:
-    """Return a key that is equal for policies with the same entries (or the same enclosures)."""
-    if not is_exact(own):
-        return own.shape, own.tobytes()
-    return own.shape, tuple(_entry_identity(entry) for entry in own.flat)
-
-
-def _entry_identity(entry: Any) -> Any:
-    if isinstance(entry, Ball):
-        return entry.arb.mid().man_exp(), entry.arb.rad().man_exp()
-    return entry if isinstance(entry, Hashable) else id(entry)
-
-
-def _check_payoffs(payoffs: ArrayLike) -> Array:
-    """Validate payoffs and return a copy: what the caller does later must not change a game."""
-    table = np.array(payoffs)
-    if table.ndim != 1 or len(table) < 2:
+def _check_loads(given: int, required: int, what: str) -> None:
+    if given != required:
         raise InvalidGameError(
-            f"payoffs have shape {table.shape}, must be (N + 1,): one for each number of agents "
-            "that play action 1, of at least one agent"
+            f"payoffs are for {given} loads, must be for {required}: {what} to the number of agents"
         )
-    if len(table) - 1 > MOST_AGENTS:
-        raise InvalidGameError(
-            f"payoffs are for {len(table) - 1} agents, must be for at most {MOST_AGENTS}"
-        )
-    if not is_exact(table):
-        if table.dtype.kind not in "fiub":
-            raise InvalidGameError(f"payoffs must hold real numbers, not {table.dtype}")
-        table = table.astype(np.float64)
-    try:
-        bad = np.flatnonzero(not_finite(table))
-    except TypeError as error:
-        raise InvalidGameError(f"payoffs must hold real numbers: {error}") from error
-    if len(bad):
-        raise InvalidGameError(f"payoffs[k={bad[0]}] is {table[bad[0]]}, must be finite")
-    return table

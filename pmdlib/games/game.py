@@ -1,14 +1,18 @@
 """What every game offers: the averages over the others, and the MDP that each agent then faces."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from pmdlib.arithmetic import Array
 
-#: A product policy: one array (..., S, A_i) per agent. Leading axes are batch axes.
-Policy = tuple[Array, ...]
+#: A product policy: one array (..., S, A_i) per agent, in a tuple or a `Profile`. Leading axes are
+#: batch axes.
+Policy = Sequence[Array]
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,11 @@ class MarkovGame(ABC):
     num_actions: tuple[int, ...]
     discount: float
     initial: Array
+    #: Whether all agents receive the same reward, which then is the potential.
+    identical_interest: bool = False
+    #: Sizes of populations of consecutive agents that only their policies tell apart, where a game
+    #: keeps policies as a `Profile` with a stack for each; empty where it keeps them apart.
+    populations: tuple[int, ...] = ()
 
     @property
     def num_agents(self) -> int:
@@ -67,6 +76,14 @@ class MarkovGame(ABC):
         Returns N arrays (..., S, A_i); raises NotPotentialError if the game states no potential.
         """
 
+    def expected_potential(self, policy: Policy) -> Array:
+        """Average the stage potential, shifted alike, over all agents: (..., S)."""
+        return np.asarray((policy[0] * self.average_potential(policy)[0]).sum(axis=-1))
+
+    def arrange(self, policy: Policy) -> Policy:
+        """Return a policy in the form in which this game keeps them: here a tuple."""
+        return tuple(policy)
+
     @property
     def exogenous_kernel(self) -> Array | None:
         """Transition matrix (S, S) if no action moves the state, else None."""
@@ -76,6 +93,11 @@ class MarkovGame(ABC):
     @abstractmethod
     def has_potential(self) -> bool:
         """Whether the game states a stage potential (stating one does not make it true)."""
+
+    @cached_property
+    @abstractmethod
+    def potential_shift(self) -> Any:
+        """What is added to the stated potential to make it start at 0; 0 if nowhere negative."""
 
     @cached_property
     @abstractmethod

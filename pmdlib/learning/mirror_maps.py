@@ -21,6 +21,7 @@ from pmdlib.arithmetic import (
     log,
     log_normalise,
     maximum,
+    rounds,
     sort,
     tilt,
     to_exact,
@@ -203,8 +204,7 @@ def project_to_simplex(points: Array) -> Array:
     """
     # The projection does not see a common shift; with the largest entry at 0 no digit of the 1 that
     # the entries must sum to is lost to large points.
-    rounds = not is_exact(points)
-    points = points - points.max(axis=-1, keepdims=True) if rounds else to_exact(points)
+    points = points - largest(points, keepdims=True) if rounds(points) else to_exact(points)
     ordered = sort(points)[..., ::-1]
     counts = np.arange(1, points.shape[-1] + 1)
     thresholds = (ordered.cumsum(axis=-1) - 1) / (

@@ -9,22 +9,21 @@ import pandas as pd
 from flint import fmpq
 from tqdm import tqdm
 
-from pmdlib.analysis.equilibrium import gaps, log_constants_c, nash_regret
+from pmdlib.analysis.equilibrium import nash_regret
 from pmdlib.analysis.policies import check_policy, uniform_policy
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import (
     Array,
     Ball,
-    UndecidedError,
     exp,
     is_exact,
-    largest,
-    not_finite,
     to_exact,
     to_float,
 )
 from pmdlib.errors import InvalidPolicyError, PmdError
 from pmdlib.games.game import MarkovGame, Policy
+from pmdlib.games.profiles import first_agent
+from pmdlib.learning.iteration import Iteration, along_time, with_time
 from pmdlib.learning.mirror_maps import MirrorMap, get_mirror_map
 
 #: Without a tolerance of its own, a run counts as converged when its last Nash gap is below this
@@ -163,42 +162,39 @@ def run_pmd(
     policy = _start(game, chosen, initial_policy)
     scale = float(to_float(game.reward_bound / (1 - game.discount)))
     goal = CONVERGED_TOLERANCE * scale if tolerance is None else tolerance
-    coordinates = [chosen.coordinates(own) for own in policy]
-    gap, potential, log_c, kept = [], [], [], [policy]
+    gap, potential, log_c, kept = [], [], [], [with_time(policy)]
     bar = tqdm(
-        range(rounds),
+        total=rounds,
         desc=f"PMD ({chosen.name})",
         disable=None if progress is None else not progress,
         delay=PROGRESS_DELAY,
         leave=False,
     )
-    for _ in bar:
-        evaluation = Evaluation(game, policy)
-        gap.append(largest(gaps(evaluation, game.initial)))
-        logs = [chosen.log_policy(own) for own in coordinates]
-        log_c.append(log_constants_c(evaluation, logs))
-        if game.has_potential:
-            potential.append(evaluation.potential_values @ game.initial)
-        coordinates = [
-            chosen.step(own, size * q)
-            for own, q in zip(coordinates, evaluation.averaged_q, strict=True)
-        ]
-        policy = tuple(chosen.policy(own) for own in coordinates)
-        _check_finite(policy, len(gap), size)
-        if record_policies:
-            kept.append(policy)
-        if tolerance is not None and (to_float(gap[-1]) <= tolerance).all():
-            break
+    with bar:
+        for stretch in Iteration(game, chosen, size, policy).stretches(rounds):
+            cut = None if tolerance is None else stretch.until(tolerance)
+            part = cut or stretch
+            gap.append(part.nash_gap)
+            log_c.append(part.log_c)
+            if part.potential is not None:
+                potential.append(part.potential)
+            policy = part.last
+            if record_policies:
+                kept.append(game.arrange(part.following))
+            bar.update(len(part.nash_gap))
+            if cut:
+                break
     if game.has_potential:
-        potential.append(Evaluation(game, policy).potential_values @ game.initial)
+        last = Evaluation(game, policy).potential_values @ game.initial
+        potential.append(np.asarray(last)[None])
     return Trace(
         mirror_map=chosen.name,
         step=size,
-        nash_gap=np.array(gap),
-        potential=np.array(potential) if game.has_potential else None,
-        log_c=np.array(log_c),
-        policy=policy,
-        policies=tuple(map(np.stack, zip(*kept, strict=True))) if record_policies else (),
+        nash_gap=np.concatenate(gap),
+        potential=np.concatenate(potential) if game.has_potential else None,
+        log_c=np.concatenate(log_c),
+        policy=game.arrange(policy),
+        policies=along_time(kept) if record_policies else (),
         tolerance=goal,
     )
 
@@ -224,26 +220,11 @@ def _start(game: MarkovGame, mirror_map: MirrorMap, initial_policy: Policy | Non
     if initial_policy is None:
         return uniform_policy(game)
     policy = check_policy(game, initial_policy, name="initial_policy")
-    for agent, own in enumerate(policy):
-        zeros = np.argwhere(own == 0)
-        if mirror_map.keeps_zeros and len(zeros):
-            *_, state, action = zeros[0]
-            raise InvalidPolicyError(
-                f"initial_policy[agent={agent}][s={state}, a={action}] is 0, must be positive: "
-                f"the {mirror_map.name!r} step never revives an action of probability zero"
-            )
-    return policy
-
-
-def _check_finite(policy: Policy, iteration: int, step: Any) -> None:
-    for agent, own in enumerate(policy):
-        if not not_finite(own).any():
-            continue
-        if is_exact(own):
-            raise UndecidedError(
-                f"after iteration {iteration} nothing is known of the policy of agent {agent}"
-            )
-        raise PmdError(
-            f"the policy of agent {agent} is not finite after iteration {iteration} "
-            f"with step {step:g}"
+    agent = first_agent(lambda own: (own == 0).any(), policy) if mirror_map.keeps_zeros else None
+    if agent is not None:
+        *_, state, action = np.argwhere(policy[agent] == 0)[0]
+        raise InvalidPolicyError(
+            f"initial_policy[agent={agent}][s={state}, a={action}] is 0, must be positive: "
+            f"the {mirror_map.name!r} step never revives an action of probability zero"
         )
+    return policy

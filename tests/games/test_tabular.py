@@ -12,9 +12,10 @@ from pmdlib.analysis.equilibrium import nash_gap
 from pmdlib.analysis.policies import uniform_policy
 from pmdlib.arithmetic import is_exact, to_exact
 from pmdlib.errors import InvalidGameError, NotPotentialError, PmdError
+from pmdlib.games.checks import SUM_TOLERANCE
 from pmdlib.games.families import Shape, identical_interest
 from pmdlib.games.game import MarkovGame
-from pmdlib.games.tabular import SUM_TOLERANCE, TabularGame, average_over_others
+from pmdlib.games.tabular import TabularGame, average_over_others
 
 
 def two_by_two(**changes):

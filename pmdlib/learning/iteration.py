@@ -1,0 +1,181 @@
+"""Iterates of policy mirror descent and what is observed of them, stretch by stretch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pmdlib.analysis.equilibrium import largest_gap, log_constants_c
+from pmdlib.analysis.values import Evaluation
+from pmdlib.arithmetic import Array, UndecidedError, is_exact, not_finite, to_float
+from pmdlib.errors import PmdError
+from pmdlib.games.game import MarkovGame, Policy
+from pmdlib.games.profiles import Profile, each_agent, first_agent, stacked
+from pmdlib.learning.compiled import Update, compile_update
+from pmdlib.learning.mirror_maps import MirrorMap
+
+#: From this many iterations on it pays to compile the update of a small game, which takes as long
+#: as some hundred plain ones.
+LEAST_COMPILED = 500
+
+#: Policies (iterates times starts) of a compiled run that are evaluated together: enough to hide
+#: the cost of a call, few enough to stay in the cache.
+STRETCH = 4096
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Consecutive iterates π^t, .., π^{t+k-1}, and the policies that follow each of them.
+
+    Attributes
+    ----------
+    nash_gap, log_c : ndarray (k, ...)
+    potential : ndarray (k, ...) or None
+    following : tuple of N arrays (k, ..., S, A_i), or Profile of arrays (rows, k, ..., S, A)
+        π^{t+1}, .., π^{t+k}.
+    """
+
+    nash_gap: Array
+    log_c: Array
+    potential: Array | None
+    following: Policy
+
+    @property
+    def last(self) -> Policy:
+        """The last policy."""
+        return self.policy(-1)
+
+    def policy(self, index: int) -> Policy:
+        """Return the policy at a place of the stretch, N arrays (..., S, A_i)."""
+        return each_agent(
+            lambda own: np.take(own, index, _time_axis(self.following)), self.following
+        )
+
+    def until(self, tolerance: float) -> "Stretch | None":
+        """Cut after the first iterate whose Nash gap, in every run, is within a tolerance."""
+        within = to_float(self.nash_gap).reshape(len(self.nash_gap), -1) <= tolerance
+        hits = np.flatnonzero(within.all(axis=1))
+        if not len(hits):
+            return None
+        kept, axis = np.arange(hits[0] + 1), _time_axis(self.following)
+        return Stretch(
+            self.nash_gap[kept],
+            self.log_c[kept],
+            None if self.potential is None else self.potential[kept],
+            each_agent(lambda own: np.take(own, kept, axis), self.following),
+        )
+
+
+def _alone(number: Any) -> Any:
+    """Give what was observed of a single iterate the axis of iterates."""
+    return None if number is None else np.asarray(number)[None]
+
+
+def _time_axis(policies: Policy) -> int:
+    """Axis of consecutive iterates: the first, but for that of the agents of a `Profile`."""
+    return 1 if isinstance(policies, Profile) else 0
+
+
+def along_time(stretches: Sequence[Policy]) -> Policy:
+    """Join policies along their iterates."""
+    first = stretches[0]
+    if not isinstance(first, Profile):
+        return tuple(map(np.concatenate, zip(*stretches, strict=True)))
+    stacks = zip(*(part.stacks for part in stretches if isinstance(part, Profile)), strict=True)
+    return Profile((np.concatenate(parts, axis=1) for parts in stacks), first.roster)
+
+
+def with_time(policy: Policy) -> Policy:
+    """Give a policy the axis of iterates: a stretch of one."""
+    return each_agent(lambda own: np.expand_dims(own, _time_axis(policy)), policy)
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """A run of policy mirror descent: where, how, and from what policy on.
+
+    Agents with equally many actions are kept in one stack as far as the game goes along.
+
+    Attributes
+    ----------
+    game : MarkovGame
+    mirror_map : MirrorMap
+    step : float, or an exact number
+    start : tuple of N arrays (..., S, A_i), or Profile
+    """
+
+    game: MarkovGame
+    mirror_map: MirrorMap
+    step: Any
+    start: Policy
+
+    def stretches(self, iterations: int) -> Iterator[Stretch]:
+        """Yield stretches of so many iterates in all; PmdError where one is not finite."""
+        update = None
+        if iterations >= LEAST_COMPILED:
+            update = compile_update(self.game, self.mirror_map)
+        return self._plain(iterations) if update is None else self._compiled(update, iterations)
+
+    def _observe(
+        self, evaluation: Evaluation, coordinates: Sequence[Array]
+    ) -> tuple[Array, Array, Array | None]:
+        """Nash gap, logarithm of the constant c, and potential of an iterate: (...) each."""
+        initial = self.game.initial
+        gap = largest_gap(evaluation, initial)
+        log_c = log_constants_c(evaluation, each_agent(self.mirror_map.log_policy, coordinates))
+        potential = evaluation.potential_values @ initial if self.game.has_potential else None
+        return gap, log_c, potential
+
+    def _plain(self, iterations: int) -> Iterator[Stretch]:
+        policy = stacked(self.start) if len(self.start) > 1 else self.start
+        coordinates = each_agent(self.mirror_map.coordinates, policy)
+        for iteration in range(1, iterations + 1):
+            evaluation = Evaluation(self.game, policy)
+            gap, log_c, potential = map(_alone, self._observe(evaluation, coordinates))
+            coordinates = each_agent(
+                lambda own, q: self.mirror_map.step(own, self.step * q),
+                coordinates,
+                evaluation.averaged_q,
+            )
+            policy = each_agent(self.mirror_map.policy, coordinates)
+            self._check_finite(policy, iteration)
+            yield Stretch(gap, log_c, potential, with_time(policy))
+
+    def _compiled(self, update: Update, iterations: int) -> Iterator[Stretch]:
+        """Run some iterations in machine code, then evaluate them all at once."""
+        policy, coordinates = self.start, tuple(map(self.mirror_map.coordinates, self.start))
+        starts = int(np.prod(policy[0].shape[:-2]))
+        length = max(STRETCH // max(starts, 1), 1)
+        for done in range(0, iterations, length):
+            count = min(length, iterations - done)
+            path = update.run(coordinates, self.step, count)
+            with np.errstate(invalid="ignore", over="ignore"):
+                policies = tuple(self.mirror_map.policy(own) for own in path)
+            for own, start in zip(policies, policy, strict=True):
+                own[0] = start
+            self._check_all_finite(policies, done)
+            evaluation = Evaluation(self.game, tuple(own[:-1] for own in policies))
+            gap, log_c, potential = self._observe(evaluation, tuple(own[:-1] for own in path))
+            yield Stretch(gap, log_c, potential, tuple(own[1:] for own in policies))
+            policy, coordinates = (tuple(own[-1] for own in part) for part in (policies, path))
+
+    def _check_all_finite(self, policies: Policy, done: int) -> None:
+        others = [np.isfinite(own).all(axis=tuple(range(1, own.ndim))) for own in policies]
+        finite = np.logical_and.reduce(others)
+        if not finite.all():
+            index = int(np.argmin(finite))
+            self._check_finite(tuple(own[index] for own in policies), done + index)
+
+    def _check_finite(self, policy: Policy, iteration: int) -> None:
+        agent = first_agent(lambda own: not_finite(own).any(), policy)
+        if agent is None:
+            return
+        if is_exact(policy[agent]):
+            raise UndecidedError(
+                f"after iteration {iteration} nothing is known of the policy of agent {agent}"
+            )
+        raise PmdError(
+            f"the policy of agent {agent} is not finite after iteration {iteration} "
+            f"with step {self.step:g}"
+        )

@@ -1,0 +1,152 @@
+"""Averages over the others: in panels or not, exact or not, against one einsum an agent."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from flint import fmpq
+from numpy.testing import assert_allclose
+
+from pmdlib.arithmetic import to_exact
+from pmdlib.games import contraction
+from pmdlib.games.contraction import average_over_others
+from pmdlib.games.tabular import TabularGame
+
+
+def by_einsum(tensor, actions, policy):
+    """Average by one contraction an agent: tensor (n, S, K, joint), policy (..., S, A_i)."""
+    table = tensor.reshape(*tensor.shape[:3], *actions)
+    agents, own_axis = range(len(actions)), 3
+    averages = []
+    for agent in agents:
+        operands = [table[agent if len(table) > 1 else 0], [0, 1, *(own_axis + j for j in agents)]]
+        for other in agents:
+            if other != agent:
+                operands += [policy[other], [..., 0, own_axis + other]]
+        averages.append(np.einsum(*operands, [..., 0, 1, own_axis + agent], optimize=True))
+    return averages
+
+
+SHAPES = {
+    "even": (2,) * 10,
+    "ragged": (3, 2, 1, 5, 4, 2, 3),
+    "one wide agent first": (300, 2, 2),
+    "one wide agent last": (2, 2, 300),
+    "a single action": (1, 1, 40, 1),
+    "two agents": (31, 37),
+    "rows longer than a panel": (2, 3000),
+}
+
+
+@pytest.fixture(params=["whole", "panels"])
+def panels(request, monkeypatch):
+    """Small panels for every tensor of floats, or none: the same numbers."""
+    if request.param == "panels":
+        monkeypatch.setattr(contraction, "LARGE", 0)
+        monkeypatch.setattr(contraction, "PANEL", 2**8)
+        monkeypatch.setattr(contraction, "ROW", 2**3)
+        monkeypatch.setattr(contraction, "SHORTEST_ROW", 2**2)
+
+
+@pytest.mark.usefixtures("panels")
+@pytest.mark.parametrize("actions", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("batch", [(), (1,), (3,), (2, 3)])
+@pytest.mark.parametrize("own", [False, True], ids=["shared", "one each"])
+@pytest.mark.parametrize(("states", "channels"), [(1, 1), (3, 1), (1, 4), (2, 3)])
+def test_averages_are_an_einsum_per_agent(actions, batch, own, states, channels, rng):
+    tensors = len(actions) if own else 1
+    tensor = rng.normal(size=(tensors, states, channels, int(np.prod(actions))))
+    policy = [rng.random((*batch, states, m)) for m in actions]
+    found = average_over_others(tensor, policy)
+    expected = by_einsum(tensor, actions, policy)
+    scale = abs(average_over_others(abs(tensor), policy)[0]).max()
+    for one, other in zip(found, expected, strict=True):
+        assert one.shape == other.shape
+        assert_allclose(one, other, rtol=1e-11, atol=1e-13 * scale)
+
+
+def test_a_large_tensor_goes_through_panels(rng, monkeypatch):
+    agents, states = 17, 16
+    tensor = rng.normal(size=(1, states, 1, 2**agents))
+    assert tensor.nbytes >= contraction.LARGE
+    policy = [rng.dirichlet(np.ones(2), states) for _ in range(agents)]
+    used, in_panels = [], contraction._in_panels
+
+    def watched(block, left, right):
+        used.append(block.shape)
+        return in_panels(block, left, right)
+
+    monkeypatch.setattr(contraction, "_in_panels", watched)
+    in_parts = average_over_others(tensor, policy)
+    assert used == [(states, 1, 2**8, 2**9)]
+    monkeypatch.setattr(contraction, "LARGE", np.inf)
+    for one, other in zip(in_parts, average_over_others(tensor, policy), strict=True):
+        assert_allclose(one, other, rtol=1e-11, atol=1e-15)
+    assert len(used) == 1
+
+
+@pytest.mark.usefixtures("panels")
+def test_exact_numbers_never_go_through_panels(rng):
+    actions = (2, 3, 2)
+    tensor = rng.integers(-9, 9, (1, 2, 1, 12)).astype(float)
+    policy = [rng.integers(1, 4, (2, m)) for m in actions]
+    exact = average_over_others(to_exact(tensor), [to_exact(own) for own in policy])
+    for one, other in zip(exact, by_einsum(tensor, actions, policy), strict=True):
+        assert isinstance(one[0, 0, 0], fmpq)
+        assert (one == other.astype(int)).all()
+
+
+# Memory: at most 1.5 times what a game keeps
+
+
+def game_arrays(rng, kind):
+    actions, states = (2,) * 14, 4
+    moves = rng.dirichlet(np.ones(states), states)
+    spread = rng.dirichlet(np.ones(states), (states, *actions))
+    rewards = rng.random((states, *actions))
+    each = [rng.random((2, *(4,) * 6)) for _ in range(6)]
+    return {
+        "shared": (rewards, moves),
+        "shared, whole numbers": ((9 * rewards).astype(np.int8), moves),
+        "shared, another order": (np.asfortranarray(rewards), moves),
+        "shared, a large kernel": (rewards, spread),
+        "one each": (each, np.eye(2)),
+        "one each, kernel of two states": (each, rng.dirichlet(np.ones(2), (2, *(4,) * 6))),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "shared",
+        "shared, whole numbers",
+        "shared, another order",
+        "shared, a large kernel",
+        "one each",
+        "one each, kernel of two states",
+    ],
+)
+def test_neither_construction_nor_averages_take_half_as_much_again(kind, rng):
+    rewards, kernel = game_arrays(rng, kind)
+    tracemalloc.start()
+    try:
+        game = TabularGame(rewards, kernel, discount=0.9)
+        kept = tracemalloc.get_traced_memory()[0]
+        own = game.kernel.nbytes + (1 if game.identical_interest else 6) * game.rewards[0].nbytes
+        assert kept < 1.1 * own
+        policy = tuple(rng.dirichlet(np.ones(m), game.num_states) for m in game.num_actions)
+        game.induced_mdps(policy)
+        if game.identical_interest:
+            assert game.phi_max == game.reward_bound
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * own
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_game_keeps_copies_of_what_it_was_given(rng):
+    rewards, kernel = [rng.random((2, 2, 2)) for _ in range(2)], np.full((2, 2, 2, 2), 0.5)
+    game = TabularGame(rewards, kernel, discount=0.5)
+    first = rewards[0][0, 0, 0]
+    rewards[0][:], kernel[:] = 7.0, 7.0
+    assert game.rewards[0, 0, 0, 0] == first
+    assert (game.kernel == 0.5).all()
