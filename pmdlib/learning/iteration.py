@@ -1,4 +1,4 @@
-"""Iterates of policy mirror descent and what is observed of them, stretch by stretch."""
+"""Iterates of a learner and what is observed of them, stretch by stretch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from pmdlib.errors import PmdError
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.games.profiles import Profile, each_agent, first_agent, stacked
 from pmdlib.learning.compiled import Update, compile_update
-from pmdlib.learning.mirror_maps import MirrorMap
+from pmdlib.learning.feedback import ExactFeedback, Feedback
+from pmdlib.learning.learners import Learner, MirrorDescent, Sight
 
 #: From this many iterations on it pays to compile the update of a small game, which takes as long
 #: as some hundred plain ones.
@@ -93,70 +94,82 @@ def with_time(policy: Policy) -> Policy:
 
 @dataclass(frozen=True)
 class Iteration:
-    """A run of policy mirror descent: where, how, and from what policy on.
+    """A run: who learns how from what, and from which policy on.
 
     Agents with equally many actions are kept in one stack as far as the game goes along.
 
     Attributes
     ----------
     game : MarkovGame
-    mirror_map : MirrorMap
-    step : float, or an exact number
+    learner : Learner
+    feedback : Feedback
+    step : float, exact number, or function of the iteration
+        The step size, or the schedule t -> η_t, t = 0, 1, ..
     start : tuple of N arrays (..., S, A_i), or Profile
     """
 
     game: MarkovGame
-    mirror_map: MirrorMap
+    learner: Learner
+    feedback: Feedback
     step: Any
     start: Policy
 
     def stretches(self, iterations: int) -> Iterator[Stretch]:
         """Yield stretches of so many iterates in all; PmdError where one is not finite."""
-        update = None
-        if iterations >= LEAST_COMPILED:
-            update = compile_update(self.game, self.mirror_map)
-        return self._plain(iterations) if update is None else self._compiled(update, iterations)
+        update, learner = None, self.learner
+        if isinstance(learner, MirrorDescent) and self._constant and iterations >= LEAST_COMPILED:
+            update = compile_update(self.game, learner.mirror_map)
+            if update is not None:
+                return self._compiled(update, learner, iterations)
+        return self._plain(iterations)
+
+    @property
+    def _constant(self) -> bool:
+        """Whether every update is the same function of the policy."""
+        return isinstance(self.feedback, ExactFeedback) and not callable(self.step)
 
     def _observe(
-        self, evaluation: Evaluation, coordinates: Sequence[Array]
+        self, evaluation: Evaluation, log_policy: Sequence[Array]
     ) -> tuple[Array, Array, Array | None]:
         """Nash gap, logarithm of the constant c, and potential of an iterate: (...) each."""
         initial = self.game.initial
         gap = largest_gap(evaluation, initial)
-        log_c = log_constants_c(evaluation, each_agent(self.mirror_map.log_policy, coordinates))
+        log_c = log_constants_c(evaluation, log_policy)
         potential = evaluation.potential_values @ initial if self.game.has_potential else None
         return gap, log_c, potential
 
     def _plain(self, iterations: int) -> Iterator[Stretch]:
         policy = stacked(self.start) if len(self.start) > 1 else self.start
-        coordinates = each_agent(self.mirror_map.coordinates, policy)
-        for iteration in range(1, iterations + 1):
+        state = self.learner.begin(policy)
+        for iteration in range(iterations):
             evaluation = Evaluation(self.game, policy)
-            gap, log_c, potential = map(_alone, self._observe(evaluation, coordinates))
-            coordinates = each_agent(
-                lambda own, q: self.mirror_map.step(own, self.step * q),
-                coordinates,
-                evaluation.averaged_q,
-            )
-            policy = each_agent(self.mirror_map.policy, coordinates)
-            self._check_finite(policy, iteration)
+            observed = self._observe(evaluation, self.learner.log_policy(state))
+            gap, log_c, potential = map(_alone, observed)
+            step = self.step(iteration) if callable(self.step) else self.step
+            q = self.feedback.averaged_q(evaluation)
+            state = self.learner.move(state, Sight(evaluation, q, step, iteration))
+            policy = self.learner.policy(state)
+            self._check_finite(policy, iteration + 1)
             yield Stretch(gap, log_c, potential, with_time(policy))
 
-    def _compiled(self, update: Update, iterations: int) -> Iterator[Stretch]:
+    def _compiled(
+        self, update: Update, learner: MirrorDescent, iterations: int
+    ) -> Iterator[Stretch]:
         """Run some iterations in machine code, then evaluate them all at once."""
-        policy, coordinates = self.start, tuple(map(self.mirror_map.coordinates, self.start))
+        policy, coordinates = self.start, tuple(learner.begin(self.start))
         starts = int(np.prod(policy[0].shape[:-2]))
         length = max(STRETCH // max(starts, 1), 1)
         for done in range(0, iterations, length):
             count = min(length, iterations - done)
             path = update.run(coordinates, self.step, count)
             with np.errstate(invalid="ignore", over="ignore"):
-                policies = tuple(self.mirror_map.policy(own) for own in path)
+                policies = tuple(learner.policy(path))
             for own, start in zip(policies, policy, strict=True):
                 own[0] = start
             self._check_all_finite(policies, done)
             evaluation = Evaluation(self.game, tuple(own[:-1] for own in policies))
-            gap, log_c, potential = self._observe(evaluation, tuple(own[:-1] for own in path))
+            logs = learner.log_policy(tuple(own[:-1] for own in path))
+            gap, log_c, potential = self._observe(evaluation, logs)
             yield Stretch(gap, log_c, potential, tuple(own[1:] for own in policies))
             policy, coordinates = (tuple(own[-1] for own in part) for part in (policies, path))
 
@@ -175,7 +188,8 @@ class Iteration:
             raise UndecidedError(
                 f"after iteration {iteration} nothing is known of the policy of agent {agent}"
             )
+        step = self.step(iteration - 1) if callable(self.step) else self.step
         raise PmdError(
             f"the policy of agent {agent} is not finite after iteration {iteration} "
-            f"with step {self.step:g}"
+            f"with step {step:g}"
         )

@@ -1,5 +1,6 @@
 """Independent policy mirror descent: all agents step at once, each on its own averaged Q."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -23,7 +24,9 @@ from pmdlib.arithmetic import (
 from pmdlib.errors import InvalidPolicyError, PmdError
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.games.profiles import first_agent
+from pmdlib.learning.feedback import ExactFeedback, Feedback
 from pmdlib.learning.iteration import Iteration, along_time, with_time
+from pmdlib.learning.learners import Learner, MirrorDescent
 from pmdlib.learning.mirror_maps import MirrorMap, get_mirror_map
 
 #: Without a tolerance of its own, a run counts as converged when its last Nash gap is below this
@@ -41,7 +44,7 @@ class Trace:
     Attributes
     ----------
     mirror_map : str
-    step : float, or an exact number for an exact game
+    step : float, an exact number for an exact game, or a schedule
         The step size η that was used.
     nash_gap : ndarray (T, ...)
         Nash gap of π^0 .. π^{T-1}, units of reward.
@@ -106,15 +109,16 @@ class Trace:
 def run_pmd(
     game: MarkovGame,
     mirror_map: str | MirrorMap = "kl",
-    step: str | float = "paper",
+    step: str | float | Callable[[int], float] = "paper",
     iterations: int = 1000,
     initial_policy: Policy | None = None,
     *,
+    feedback: Feedback | None = None,
     tolerance: float | None = None,
     record_policies: bool = False,
     progress: bool | None = None,
 ) -> Trace:
-    """Run independent policy mirror descent with exact averaged Q.
+    """Run independent policy mirror descent, with exact averaged Q unless told otherwise.
 
     π_i^{t+1}(.|s) = argmax_p η <Q_i^t(s,.), p> - D_ψ(p, π_i^t(.|s)), all agents at once.
 
@@ -122,12 +126,16 @@ def run_pmd(
     ----------
     game : MarkovGame
     mirror_map : "kl", "euclidean", "tsallis", or a MirrorMap
-    step : "paper", "constant" or a positive number
-        ``"paper"``: the step of Section V for this map; ``"constant"``: (1-γ)/φmax, KL only.
+    step : "paper", "constant", a positive number, or a function of the iteration
+        ``"paper"``: the step of Section V for this map; ``"constant"``: (1-γ)/φmax, KL only; a
+        function is a schedule t -> η_t for t = 0, 1, ..
     iterations : int >= 1
         Number of updates T.
     initial_policy : tuple of N arrays (..., S, A_i), optional
         Uniform by default. Leading batch axes run many starts at once.
+    feedback : Feedback, optional
+        What the agents step on: their averaged Q itself by default, or estimates from play. What
+        the trace records is exact all the same.
     tolerance : float, optional
         Stop after the update of the first iterate whose Nash gap (in every run of the batch) is
         at most this. By default the run goes on to the end, and ``converged`` is judged by
@@ -155,23 +163,65 @@ def run_pmd(
     Update rules (2) and (3), Section IV.
     """
     chosen = get_mirror_map(mirror_map)
-    size = _step_size(game, chosen, step)
+    return run(
+        game,
+        MirrorDescent(chosen),
+        step if callable(step) else _step_size(game, chosen, step),
+        iterations,
+        initial_policy,
+        feedback=feedback,
+        tolerance=tolerance,
+        record_policies=record_policies,
+        progress=progress,
+    )
+
+
+def run(
+    game: MarkovGame,
+    learner: Learner,
+    step: Any,
+    iterations: int,
+    initial_policy: Policy | None = None,
+    *,
+    feedback: Feedback | None = None,
+    tolerance: float | None = None,
+    record_policies: bool = False,
+    progress: bool | None = None,
+) -> Trace:
+    """Run any learner; see `run_pmd` for what is not said here.
+
+    Parameters
+    ----------
+    game : MarkovGame
+    learner : Learner
+    step : positive number, or function of the iteration
+        Step size, or schedule t -> η_t for t = 0, 1, ..
+    iterations : int >= 1
+    initial_policy, feedback, tolerance, record_policies, progress
+        As in `run_pmd`.
+
+    Returns
+    -------
+    Trace
+        Its Nash gap, potential and c are always exact, whatever the feedback.
+    """
     rounds = _whole_number("iterations", iterations)
     if tolerance is not None and not tolerance >= 0:
         raise PmdError(f"tolerance is {tolerance!r}, must be >= 0")
-    policy = _start(game, chosen, initial_policy)
+    policy = _start(game, learner, initial_policy)
     scale = float(to_float(game.reward_bound / (1 - game.discount)))
     goal = CONVERGED_TOLERANCE * scale if tolerance is None else tolerance
     gap, potential, log_c, kept = [], [], [], [with_time(policy)]
     bar = tqdm(
         total=rounds,
-        desc=f"PMD ({chosen.name})",
+        desc=f"PMD ({learner.name})" if isinstance(learner, MirrorDescent) else learner.name,
         disable=None if progress is None else not progress,
         delay=PROGRESS_DELAY,
         leave=False,
     )
     with bar:
-        for stretch in Iteration(game, chosen, size, policy).stretches(rounds):
+        iteration = Iteration(game, learner, feedback or ExactFeedback(), step, policy)
+        for stretch in iteration.stretches(rounds):
             cut = None if tolerance is None else stretch.until(tolerance)
             part = cut or stretch
             gap.append(part.nash_gap)
@@ -188,8 +238,8 @@ def run_pmd(
         last = Evaluation(game, policy).potential_values @ game.initial
         potential.append(np.asarray(last)[None])
     return Trace(
-        mirror_map=chosen.name,
-        step=size,
+        mirror_map=learner.name,
+        step=step,
         nash_gap=np.concatenate(gap),
         potential=np.concatenate(potential) if game.has_potential else None,
         log_c=np.concatenate(log_c),
@@ -216,15 +266,15 @@ def _step_size(game: MarkovGame, mirror_map: MirrorMap, step: object) -> Any:
     return step if isinstance(step, Ball) else to_exact(step)
 
 
-def _start(game: MarkovGame, mirror_map: MirrorMap, initial_policy: Policy | None) -> Policy:
+def _start(game: MarkovGame, learner: Learner, initial_policy: Policy | None) -> Policy:
     if initial_policy is None:
         return uniform_policy(game)
     policy = check_policy(game, initial_policy, name="initial_policy")
-    agent = first_agent(lambda own: (own == 0).any(), policy) if mirror_map.keeps_zeros else None
+    agent = first_agent(lambda own: (own == 0).any(), policy) if learner.keeps_zeros else None
     if agent is not None:
         *_, state, action = np.argwhere(policy[agent] == 0)[0]
         raise InvalidPolicyError(
             f"initial_policy[agent={agent}][s={state}, a={action}] is 0, must be positive: "
-            f"the {mirror_map.name!r} step never revives an action of probability zero"
+            f"the {learner.name!r} step never revives an action of probability zero"
         )
     return policy
