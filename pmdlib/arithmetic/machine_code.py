@@ -1,198 +1,70 @@
-"""A recorded program, repeated by machine code: written as LLVM IR, compiled once per text.
+"""Machine code: recorded programs, for the plainest processor of the platform, and host functions.
 
-All is IEEE double precision, every operation rounded as it stands: nothing is reordered,
-contracted or vectorised, and the code is that of the plainest processor of the platform. So the
-bits depend on the machine through exp, log and pow of its C library only.
+A recorded program is compiled once per text, for a processor without extensions, so that its bits
+are the same on all processors of a platform.
 """
 
 import ctypes
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from struct import pack
 from threading import Lock
+from typing import Any
 
 from pmdlib.arithmetic.arrays import Array
-from pmdlib.arithmetic.recording import Tape
+from pmdlib.arithmetic.program_text import LIBRARY
 
 #: Programs whose machine code is kept, some 100 kB each.
 PROGRAMS_KEPT = 64
 
-#: Functions of the C library, with the number of their operands.
-_LIBRARY = {"exp": 1, "log": 1, "pow": 2}
-
-#: Effort of the compiler, 0 to 3. The least takes a twentieth of the time of the next (90 ms for
+#: Effort of the compiler, 0 to 3. The least takes a tenth of the time of the next (90 ms for
 #: 16 000 operations) for code of half the speed, and there is nothing left to simplify.
 _EFFORT = 0
-
-
-def _call(function: str, count: int) -> str:
-    operands = ", ".join(f"double {{{k + 1}}}" for k in range(count))
-    return f"{{0}} = call double @{function}({operands})"
-
-
-def _extreme(beyond: str) -> tuple[str, ...]:
-    """Take the second number if it is beyond the first, or NaN; else the first."""
-    return (
-        f"{{0}}.beyond = fcmp {beyond} double {{2}}, {{1}}",
-        "{0}.taken = select i1 {0}.beyond, double {2}, double {1}",
-        "{0}.unknown = fcmp uno double {2}, {2}",
-        "{0} = select i1 {0}.unknown, double {2}, double {0}.taken",
-    )
-
-
-#: Instructions of each operation: {0} is the result, {1} and {2} are the operands.
-_INSTRUCTIONS: dict[str, tuple[str, ...]] = {
-    **{name: (f"{{0}} = f{name} double {{1}}, {{2}}",) for name in ("add", "sub", "mul", "div")},
-    **{name: (_call(f"pmdlib.{name}", count),) for name, count in _LIBRARY.items()},
-    "neg": ("{0} = fneg double {1}",),
-    "abs": (_call("llvm.fabs.f64", 1),),
-    "sqrt": (_call("llvm.sqrt.f64", 1),),
-    "max": _extreme("ogt"),
-    "min": _extreme("olt"),
-}
-
-_DECLARATIONS = "\n".join(
-    f"declare double @{name}({', '.join(['double'] * count)}) nounwind willreturn memory(none)"
-    for name, count in {
-        "llvm.fabs.f64": 1,
-        "llvm.sqrt.f64": 1,
-        **{f"pmdlib.{name}": count for name, count in _LIBRARY.items()},
-    }.items()
-)
 
 _ONE_AT_A_TIME = Lock()
 
 
-class _Writer:
-    """Writes operations as instructions, each input loaded where it is first used.
+def _compile_module(text: str, **machine: Any) -> Any:
+    """Compile a module for a target machine with these options."""
+    from llvmlite import binding
+
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    target = binding.Target.from_default_triple().create_target_machine(jit=True, **machine)
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(text), target)
+    engine.finalize_object()
+    return engine
+
+
+class HostFunction:
+    """A function written in LLVM IR, compiled for the very processor that runs it.
 
     Parameters
     ----------
-    tape : Tape
-    bases : sequence of str
-        Pointer to the first entry of each input array.
-    prefix : str
-        First letters of the names of results.
+    text : str
+    name : str
+        Its name in the text; its arguments are pointers to arrays of float64, then integers.
+
+    Raises
+    ------
+    ImportError, OSError, RuntimeError
+        Where LLVM is missing, or does not accept the text.
     """
 
-    def __init__(self, tape: Tape, bases: Sequence[str], prefix: str) -> None:
-        self.lines: list[str] = []
-        self.names: dict[int, str] = {}
-        self._tape, self._bases, self._prefix = tape, bases, prefix
+    def __init__(self, text: str, name: str) -> None:
+        from llvmlite import binding  # only those who compile wait for it
 
-    def operand(self, place: int) -> str:
-        """Return the text that stands for a result, an input or a constant."""
-        if place not in self.names:
-            kind, *rest = self._tape.operations[place]
-            if kind == "constant":
-                bits = pack(">d", float.fromhex(rest[0])).hex()
-                self.names[place] = f"0x{bits}"
-            else:
-                source, position = rest
-                name = self.names[place] = f"%{self._prefix}{place}"
-                self.lines += [
-                    f"{name}.at = getelementptr double, ptr {self._bases[source]}, i64 {position}",
-                    f"{name} = load double, ptr {name}.at",
-                ]
-        return self.names[place]
+        features = binding.get_host_cpu_features().flatten()
+        cpu = binding.get_host_cpu_name()
+        with _ONE_AT_A_TIME:
+            self._engine = _compile_module(text, cpu=cpu, features=features, opt=3)
+        self._address = self._engine.get_function_address(name)
 
-    def write(self, place: int) -> None:
-        """Write one operation."""
-        kind, *operands = self._tape.operations[place]
-        texts = [self.operand(operand) for operand in operands]
-        name = f"%{self._prefix}{place}"
-        self.lines += [line.format(name, *texts) for line in _INSTRUCTIONS[kind]]
-        self.names[place] = name
-
-
-def loop_text(tape: Tape, results: Mapping[int, Sequence[int]]) -> str:
-    """Write the loop that applies a program again and again.
-
-    Parameters
-    ----------
-    tape : Tape
-    results : mapping from an input array to the places of its next row
-
-    Returns
-    -------
-    str
-        A function ``void loop(ptr arrays, i64 rows, i64 stride)`` in LLVM IR; ``arrays`` points to
-        one pointer an input array. An array with results is a table of rows: row r + stride is
-        computed from row r, for r = 0, 1, .., rows - 1 in turn. The other arrays are left as they
-        are, and what depends on them alone is computed once.
-    """
-    fixed, varying = _split(tape, results)
-    sizes = tape.sizes
-    once = _Writer(tape, [f"%array{k}" for k in range(len(sizes))], "once")
-    for k in range(len(sizes)):
-        once.lines += [
-            f"%array{k}.at = getelementptr ptr, ptr %arrays, i64 {k}",
-            f"%array{k} = load ptr, ptr %array{k}.at",
-        ]
-    for place in fixed:
-        once.write(place)
-    bases = [f"%old{k}" if k in results else f"%array{k}" for k in range(len(sizes))]
-    row = _Writer(tape, bases, "x")
-    row.names |= {place: once.names[place] for place in fixed}
-    for k in results:
-        row.lines += [
-            f"%old{k}.start = mul i64 %r, {sizes[k]}",
-            f"%old{k} = getelementptr double, ptr %array{k}, i64 %old{k}.start",
-            f"%new{k}.start = mul i64 %target, {sizes[k]}",
-            f"%new{k} = getelementptr double, ptr %array{k}, i64 %new{k}.start",
-        ]
-    for place in varying:
-        row.write(place)
-    for k, places in results.items():
-        for position, place in enumerate(places):
-            value = row.operand(place)
-            row.lines += [
-                f"%new{k}.{position} = getelementptr double, ptr %new{k}, i64 {position}",
-                f"store double {value}, ptr %new{k}.{position}",
-            ]
-    return "\n".join(
-        [
-            _DECLARATIONS,
-            "define void @loop(ptr %arrays, i64 %rows, i64 %stride) {",
-            "once:",
-            *once.lines,
-            "br label %row",
-            "row:",
-            "%r = phi i64 [ 0, %once ], [ %next, %row ]",
-            "%target = add i64 %r, %stride",
-            *row.lines,
-            "%next = add i64 %r, 1",
-            "%more = icmp slt i64 %next, %rows",
-            "br i1 %more, label %row, label %end",
-            "end:",
-            "ret void",
-            "}",
-        ]
-    )
-
-
-def _split(tape: Tape, results: Mapping[int, Sequence[int]]) -> tuple[list[int], list[int]]:
-    """List the operations that the results need: those on fixed inputs alone, and the others."""
-    needed = {place for places in results.values() for place in places}
-    for place in reversed(range(len(tape.operations))):
-        kind, *operands = tape.operations[place]
-        if place in needed and kind not in ("input", "constant"):
-            needed.update(operands)
-    changing: set[int] = set()
-    fixed, varying = [], []
-    for place in sorted(needed):
-        kind, *operands = tape.operations[place]
-        if kind == "input":
-            if operands[0] in results:
-                changing.add(place)
-        elif kind != "constant":
-            if changing.isdisjoint(operands):
-                fixed.append(place)
-            else:
-                changing.add(place)
-                varying.append(place)
-    return fixed, varying
+    def __call__(self, arrays: Sequence[Array], *numbers: int) -> None:
+        """Call it with contiguous arrays of float64 and integers."""
+        kinds = [ctypes.c_void_p] * len(arrays) + [ctypes.c_int64] * len(numbers)
+        function = ctypes.CFUNCTYPE(None, *kinds)(self._address)
+        function(*(array.ctypes.data for array in arrays), *numbers)
 
 
 class Loop:
@@ -211,16 +83,11 @@ class Loop:
     def __init__(self, text: str) -> None:
         from llvmlite import binding  # only those who compile wait for it
 
-        binding.initialize_native_target()
-        binding.initialize_native_asmprinter()
         library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
-        for name in _LIBRARY:
+        for name in LIBRARY:
             address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
             binding.add_symbol(f"pmdlib.{name}", address)
-        machine = binding.Target.from_default_triple().create_target_machine(opt=_EFFORT, jit=True)
-        module = binding.parse_assembly(text)
-        self._engine = binding.create_mcjit_compiler(module, machine)
-        self._engine.finalize_object()
+        self._engine = _compile_module(text, opt=_EFFORT)
         signature = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
         self._function = signature(self._engine.get_function_address("loop"))
 

@@ -5,9 +5,14 @@ same lines as all other numbers; what comes out is the straight-line program tha
 for arrays of these shapes, and `machine_code` makes a loop of it. The program is that of every
 value, so code that asks for a value (a comparison, a branch, a conversion) cannot be recorded: it
 raises `RecordingError`, and never takes a side.
+
+``+ - * /`` raise nothing, for NumPy's product of object matrices goes on after an exception, on
+memory that it has given up (seen in 2.4). What went wrong in them is kept as the ``failure`` of the
+tape, and raised when the tape is read.
 """
 
 from collections.abc import Sequence
+from math import prod
 from numbers import Real
 from typing import Any, NoReturn
 
@@ -22,7 +27,7 @@ _COMMUTATIVE = {"add", "mul"}
 
 
 class RecordingError(TypeError):
-    """Code asked for the value of a recorded number, or the tape is full."""
+    """Code asked for the value of a recorded number, or its tape is no program."""
 
 
 class Tape:
@@ -40,16 +45,21 @@ class Tape:
         ``("input", array, position)``, a constant ``("constant", hexadecimal)``.
     sizes : list of int
         Number of entries of each input array.
+    failure : str
+        Why the tape is not the program of what was computed; empty if it is.
     """
 
     def __init__(self, most: float = float("inf")) -> None:
         self.operations: list[tuple[Any, ...]] = []
         self.sizes: list[int] = []
+        self.failure = ""
         self._most = most
         self._recorded: dict[tuple[Any, ...], Recorded] = {}
 
     def inputs(self, shape: Sequence[int]) -> NDArray[Any]:
         """Return the next input array: recorded numbers of this shape."""
+        if len(self.operations) + prod(shape) > self._most:
+            raise RecordingError(f"more than {self._most} operations")
         array = np.empty(shape, dtype=object)
         source = len(self.sizes)
         self.sizes.append(array.size)
@@ -60,12 +70,14 @@ class Tape:
         """Return the place of a recorded number or, put on the tape as a constant, of a literal."""
         if isinstance(value, Recorded):
             if value.tape is not self:
-                raise RecordingError("a number of one tape met a number of another")
+                self.failure = "a number of one tape met a number of another"
             return value.place
         return self._record("constant", float(value).hex()).place
 
     def apply(self, name: str, *operands: Any) -> "Recorded":
         """Record an operation on recorded numbers and literals."""
+        if self.failure:
+            return Recorded(self, 0)
         places = [self.place(operand) for operand in operands]
         if name in _NEUTRAL and self.operations[places[1]] == ("constant", _NEUTRAL[name]):
             return Recorded(self, places[0])
@@ -75,7 +87,8 @@ class Tape:
         known = self._recorded.get(operation)
         if known is None:
             if len(self.operations) >= self._most:
-                raise RecordingError(f"more than {self._most} operations")
+                self.failure = f"more than {self._most} operations"
+                return Recorded(self, 0)
             known = self._recorded[operation] = Recorded(self, len(self.operations))
             self.operations.append(operation)
         return known
@@ -91,8 +104,11 @@ class Recorded:
         self.tape, self.place = tape, place
 
     def _with(self, name: str, other: Any, *, swapped: bool = False) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented  # NumPy comes back entry by entry
         if not isinstance(other, Recorded | Real):
-            return NotImplemented  # arrays come back entry by entry; other kinds do not mix
+            self.tape.failure = f"a recorded number met {other!r}, which is no literal"
+            return self
         return self.tape.apply(name, other, self) if swapped else self.tape.apply(name, self, other)
 
     def __add__(self, other: Any) -> Any:

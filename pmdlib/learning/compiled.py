@@ -14,7 +14,8 @@ import numpy as np
 
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import Array, is_exact
-from pmdlib.arithmetic.machine_code import Loop, compiled, loop_text
+from pmdlib.arithmetic.machine_code import Loop, compiled
+from pmdlib.arithmetic.program_text import loop_text
 from pmdlib.arithmetic.recording import Tape
 from pmdlib.games.game import MarkovGame
 from pmdlib.games.tabular import TabularGame

@@ -12,13 +12,13 @@ from pmdlib.arithmetic import Array, UndecidedError, is_exact, not_finite, to_fl
 from pmdlib.errors import PmdError
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.games.profiles import Profile, each_agent, first_agent, stacked
-from pmdlib.learning.compiled import Update, compile_update
+from pmdlib.learning.compiled import MOST_OPERATIONS, Update, compile_update
 from pmdlib.learning.feedback import ExactFeedback, Feedback
 from pmdlib.learning.learners import Learner, MirrorDescent, Sight
 
-#: From this many iterations on it pays to compile the update of a small game, which takes as long
-#: as some hundred plain ones.
-LEAST_COMPILED = 500
+#: From this many iterations on the update of a small game is compiled, if it has no more than
+#: WORTH operations for each: compiling takes some 15 µs an operation, a plain update some 200 µs.
+LEAST_COMPILED, WORTH = 500, 10
 
 #: Policies (iterates times starts) of a compiled run that are evaluated together: enough to hide
 #: the cost of a call, few enough to stay in the cache.
@@ -81,7 +81,8 @@ def _time_axis(policies: Policy) -> int:
 def along_time(stretches: Sequence[Policy]) -> Policy:
     """Join policies along their iterates."""
     first = stretches[0]
-    if not isinstance(first, Profile):
+    rosters = {id(part.roster) if isinstance(part, Profile) else None for part in stretches}
+    if not isinstance(first, Profile) or len(rosters) > 1:
         return tuple(map(np.concatenate, zip(*stretches, strict=True)))
     stacks = zip(*(part.stacks for part in stretches if isinstance(part, Profile)), strict=True)
     return Profile((np.concatenate(parts, axis=1) for parts in stacks), first.roster)
@@ -118,7 +119,8 @@ class Iteration:
         """Yield stretches of so many iterates in all; PmdError where one is not finite."""
         update, learner = None, self.learner
         if isinstance(learner, MirrorDescent) and self._constant and iterations >= LEAST_COMPILED:
-            update = compile_update(self.game, learner.mirror_map)
+            most = min(MOST_OPERATIONS, WORTH * iterations)
+            update = compile_update(self.game, learner.mirror_map, most=most)
             if update is not None:
                 return self._compiled(update, learner, iterations)
         return self._plain(iterations)

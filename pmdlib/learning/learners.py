@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import Array, log
-from pmdlib.games.game import Policy
-from pmdlib.games.profiles import each_agent
+from pmdlib.errors import PmdError
+from pmdlib.games.game import MarkovGame, Policy
+from pmdlib.games.profiles import Profile, Roster, each_agent, from_rows
 from pmdlib.learning.mirror_maps import MirrorMap
 
 
@@ -41,13 +44,21 @@ class Sight:
 class Learner(ABC):
     """A rule by which all agents learn. Its state is whatever it keeps of the past.
 
-    Functions of a state return one array per agent; `each_agent` applies a function to all.
+    Functions of a state return one array per agent; `each_agent` applies a function to all. For
+    `variants`, in which only some agents move, a state is one array (..., S, A_i) per agent, or a
+    dict of such families; what else a dict holds is shared by all.
     """
 
     #: The word for it in a `Trace` and in figures.
     name: str
     #: Whether an action of probability zero keeps it for ever.
     keeps_zeros: bool = False
+    #: Whether the step size makes a difference.
+    uses_step: bool = True
+
+    def theory_step(self, game: MarkovGame) -> Any:
+        """Step size for which theory promises convergence; PmdError where it names none."""
+        raise PmdError(f"no theory gives a step for {self.name!r}: give a number, or `best_step`")
 
     @abstractmethod
     def begin(self, policy: Policy) -> Any:
@@ -80,6 +91,10 @@ class MirrorDescent(Learner):
         self.mirror_map = mirror_map
         self.name, self.keeps_zeros = mirror_map.name, mirror_map.keeps_zeros
 
+    def theory_step(self, game: MarkovGame) -> Any:
+        """Step size of the paper for this mirror map."""
+        return self.mirror_map.theory_step(game, "paper")
+
     def begin(self, policy: Policy) -> Sequence[Array]:
         """Coordinates of the policy."""
         return each_agent(self.mirror_map.coordinates, policy)
@@ -97,3 +112,38 @@ class MirrorDescent(Learner):
         return each_agent(
             lambda own, q: self.mirror_map.step(own, sight.step * q), state, sight.averaged_q
         )
+
+
+# For rules that do not treat all agents alike
+
+
+def told_apart(policy: Policy, labels: Array) -> Policy:
+    """Return a policy in which agents share a row only if they also share a label, (N,).
+
+    Only a `Profile` has shared rows; any other policy comes back as it is.
+    """
+    if not isinstance(policy, Profile):
+        return policy
+    pairs = np.stack([policy.roster.index, np.unique(labels, return_inverse=True)[1]])
+    kept, index = np.unique(pairs, axis=1, return_inverse=True)
+    if kept.shape[1] == sum(policy.roster.sizes):
+        return policy
+    ends = np.searchsorted(kept[0], policy.roster.ends)  # rows are sorted, so stacks stay together
+    parts = np.split(kept[0], ends[:-1])
+    first = policy.roster.ends - policy.roster.sizes
+    stacks = [
+        stack[rows - start]
+        for stack, rows, start in zip(policy.stacks, parts, first, strict=True)
+    ]
+    return Profile(stacks, Roster(index.reshape(-1), tuple(len(rows) for rows in parts)))
+
+
+def by_row(numbers: Array, like: Policy) -> Sequence[Array]:
+    """Hand out numbers of the agents, (N, ...), in the form of a policy, one array (...) for each.
+
+    Agents who share a row must have the same numbers.
+    """
+    if not isinstance(like, Profile):
+        return tuple(numbers)
+    _, leaders = np.unique(like.roster.index, return_index=True)
+    return from_rows(numbers[leaders], like)

@@ -3,7 +3,7 @@
 from pmdlib.workspace.figures import COLORS, annotate_slope, save_figure, use_style
 from pmdlib.workspace.frames import controls_table, ways_table
 from pmdlib.workspace.ledger import conclude
-from pmdlib.workspace.plots import slack_plot
+from pmdlib.workspace.plots import scaling_plot, slack_plot
 
 __all__ = [
     "COLORS",
@@ -11,6 +11,7 @@ __all__ = [
     "conclude",
     "controls_table",
     "save_figure",
+    "scaling_plot",
     "slack_plot",
     "use_style",
     "ways_table",

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -95,6 +96,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="for each notebook (%(default)g)",
     )
+    verify.add_argument(
+        "--scheduler",
+        type=_address,
+        metavar="tcp://HOST:PORT",
+        help="run the notebooks' sweeps on this Dask cluster (else where PMDLIB_SCHEDULER says, or "
+        "here)",
+    )
     return parser
 
 
@@ -118,6 +126,13 @@ def _seed(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 0")
     return int(text)
+
+
+def _address(text: str) -> str:
+    """Read the address of a Dask scheduler."""
+    if not re.fullmatch(r"[a-z]+://.+:\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address such as tcp://HOST:PORT")
+    return text
 
 
 def _cores() -> int:
@@ -157,9 +172,11 @@ def _list_claims() -> int:
 
 def _verify_workspace(options: argparse.Namespace) -> int:
     """Run the notebooks and print the ledger, what failed, and the counts."""
+    from pmdlib.workspace.environment import environment
     from pmdlib.workspace.files import find_root
     from pmdlib.workspace.notebooks import run_notebooks
     from pmdlib.workspace.plan import Plan
+    from pmdlib.workspace.sweep import SCHEDULER_VARIABLE
     from pmdlib.workspace.tables import columns, failures, summary
 
     parameters = {"profile": options.profile} | dict(options.parameters)
@@ -174,7 +191,10 @@ def _verify_workspace(options: argparse.Namespace) -> int:
         jobs=options.jobs,
         timeout=options.timeout,
     )
-    report = run_notebooks(plan)
+    # The processes that run notebooks, and their kernels, start under it.
+    address = {} if options.scheduler is None else {SCHEDULER_VARIABLE: options.scheduler}
+    with environment(address):
+        report = run_notebooks(plan)
     rows: list[tuple[str, ...]] = [("", "claim", "tag", "shown", "tightest", "controls")]
     for name, *cells in summary(report.entries):
         rows.append(("✗" if failures(name, report.entries[name]) else "✓", name, *cells))
@@ -195,7 +215,7 @@ def _verify_claims(options: argparse.Namespace) -> int:
     from pmdlib.workspace.single import check_names, verify_claims
     from pmdlib.workspace.tables import text_table
 
-    for option in ("output", "notebook", "parameters"):
+    for option in ("output", "notebook", "parameters", "scheduler"):
         if getattr(options, option):
             raise WorkspaceError(f"--{option} goes with notebooks, not with names of claims")
     entries, failed = verify_claims(

@@ -21,7 +21,8 @@ from pmdlib.arithmetic import (
     sort,
     sqrt,
 )
-from pmdlib.arithmetic.machine_code import compiled, loop_text
+from pmdlib.arithmetic.machine_code import compiled
+from pmdlib.arithmetic.program_text import loop_text
 from pmdlib.arithmetic.recording import Tape
 from pmdlib.learning.mirror_maps import project_to_simplex
 

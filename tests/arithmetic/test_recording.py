@@ -7,12 +7,18 @@ import pytest
 from flint import fmpq
 
 from pmdlib.arithmetic import Ball, is_exact, order, rounds
+from pmdlib.arithmetic.program_text import loop_text
 from pmdlib.arithmetic.recording import Recorded, RecordingError, Tape, is_recorded
 
 
 @pytest.fixture
 def tape():
     return Tape()
+
+
+def assert_failed(tape, why):
+    with pytest.raises(RecordingError, match=why):
+        loop_text(tape, {0: [0] * tape.sizes[0]})
 
 
 @pytest.fixture
@@ -124,15 +130,17 @@ def test_a_value_is_never_given(ask, x):
 
 
 @pytest.mark.parametrize("other", [fmpq(1, 3), Ball(1), 1j, "1"])
-def test_other_kinds_of_number_do_not_mix(other, x):
-    with pytest.raises(TypeError):
-        x[0, 0] + other
+def test_other_kinds_of_number_do_not_mix(other, x, tape):
+    for operate in (lambda: x[0, 0] * other, lambda: other - x[0, 0]):
+        tape.failure = ""
+        operate()
+        assert_failed(tape, "no literal")
 
 
 def test_two_tapes_do_not_mix(x):
     (other,) = Tape().inputs((1,))
-    with pytest.raises(RecordingError, match="another"):
-        x[0, 0] + other
+    x[0, 0] + other
+    assert_failed(x[0, 0].tape, "another")
 
 
 def test_a_full_tape_gives_up():
@@ -140,10 +148,21 @@ def test_a_full_tape_gives_up():
     x, y = tape.inputs((2,))
     x + y
     y + x
-    with pytest.raises(RecordingError, match="more than 3"):
-        x * y
+    assert not tape.failure
+    x * y
+    assert_failed(tape, "more than 3")
     with pytest.raises(RecordingError, match="more than 3"):
         tape.inputs((2,))
+
+
+def test_matrix_products_go_on_when_the_tape_is_full():
+    """NumPy would go on after an exception too, and crash."""
+    tape = Tape(most=60)
+    left, right = tape.inputs((3, 2, 4)), tape.inputs((3, 4, 2))
+    for product_of in (lambda: left @ right, lambda: np.einsum("sij,sjk->sik", left, right)):
+        assert product_of().shape == (3, 2, 2)
+    assert_failed(tape, "more than 60")
+    assert len(tape.operations) == 60
 
 
 def test_recorded_numbers_are_objects_that_round(x):

@@ -44,6 +44,8 @@ def test_claims_are_listed(command, tmp_path, capsys):
         (["verify", "--profile=huge"], "invalid choice: 'huge'"),
         (["verify", "-p", "instances"], "'instances' is not NAME=VALUE"),
         (["verify", "-p", "profile=quick"], "use --profile for profile"),
+        (["verify", "--scheduler=here"], "'here' is not an address such as tcp://HOST:PORT"),
+        (["verify", "regret", "--scheduler=tcp://a:1"], "--scheduler goes with notebooks"),
         (["verify", "improvement-lk"], "no claim 'improvement-lk'; did you mean improvement-kl"),
         (["verify", "zzz"], "no claim 'zzz'; see `pmdlib claims`"),
         (["verify", "regret", "--notebook=01-good"], "--notebook goes with notebooks"),
@@ -70,6 +72,23 @@ def test_verified_notebooks_exit_with_0_and_output_goes_elsewhere(command, tmp_p
     out = snapshot(tmp_path / "out")
     assert set(out) == {"executed/01-good.ipynb", "executed/verdicts.json"}
     assert b"42" in out["executed/01-good.ipynb"]
+
+
+def test_notebooks_are_told_of_the_scheduler(tmp_path):
+    cells = ["import os\nprint(os.environ['PMDLIB_SCHEDULER'])", conclude_cell("regret", "01-good")]
+    root = make_workspace(tmp_path / "place", {"01-good": cells})
+    code = (
+        "import pmdlib\n"
+        "from workspace.fakes import Claim\n"
+        "from pmdlib.workspace.cli import main\n"
+        "pmdlib.claims = {'regret': Claim('regret', '01-good')}\n"
+        "raise SystemExit(main(['verify', '--profile=quick', '--scheduler=tcp://far:8786']))\n"
+    )
+    path = os.pathsep.join(filter(None, sys.path))
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=root, env=os.environ | {"PYTHONPATH": path}, check=True
+    )
+    assert "tcp://far:8786" in (root / "notebooks" / "executed" / "01-good.ipynb").read_text()
 
 
 def test_claims_are_verified_in_their_own_processes():
