@@ -51,8 +51,8 @@ test-all: $(READY) ## lint, types and all tests
 	@status=0; $(lint) || status=1; \
 	$(BIN)/python -m pytest -n "$(JOBS)" || status=1; exit $$status
 
-bench: $(READY) ## time exact checks and the float path, beside what is asked of them
-	@$(BIN)/python tests/benchmarks/bench.py
+bench: $(READY) ## measure speed and memory beside what is asked of them, into figures/bench.*
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.bench
 
 # The processes share the cores; BLAS threads in each would compete with them.
 verify test test-all bench: export OPENBLAS_NUM_THREADS := 1

@@ -19,11 +19,13 @@ from pmdlib.errors import (
     NotPotentialError,
     PmdError,
 )
+from pmdlib.games.aggregative import CongestionGame, TeamGame
 from pmdlib.games.tabular import TabularGame
 from pmdlib.learning.mirror_maps import MirrorMap
 from pmdlib.learning.pmd import Trace, run_pmd
 
 __all__ = [
+    "CongestionGame",
     "InvalidGameError",
     "InvalidPolicyError",
     "MirrorMap",
@@ -31,6 +33,7 @@ __all__ = [
     "NotPotentialError",
     "PmdError",
     "TabularGame",
+    "TeamGame",
     "Trace",
     "advantages",
     "averaged_q",

@@ -73,6 +73,22 @@ def step_kl_constant(*, phi_max: Number, discount: Number) -> Number:
     return (1 - discount) / phi_max
 
 
+def step_kl_coupling(coupling: Number) -> Number:
+    """4/λ, λ the coupling of a game whose state no action moves: no γ, no φmax, no N [beyond].
+
+    The improvement bound of Proposition V.5 holds, and the potential never falls up to twice this
+    step. The same of the Euclidean step, if λ is `pmdlib.analysis.coupling.coupling_euclidean`.
+
+    Raises
+    ------
+    PmdError
+        If λ is 0: agents do not interact, every step improves, and the theory prefers none.
+    """
+    if not coupling > 0:
+        raise PmdError(f"coupling is {coupling}: without interaction every step improves; give one")
+    return 4 / coupling
+
+
 # Policy improvement
 
 
@@ -119,6 +135,17 @@ def improvement_coefficient_sharp(
     q_max = largest_q(phi_max=phi_max, discount=discount)
     norm = interaction_norm(num_actions, like=q_max)
     return (1 / step - q_max * norm / 4) / (1 - discount)
+
+
+def improvement_coefficient_coupling(*, step: Number, coupling: Number, discount: Number) -> Number:
+    """(1/η - λ/8)/(1-γ) at any step, if no action moves the state [beyond].
+
+    It multiplies Σ_s d(s) Σ_i J_i for the KL step, and ||D_i||² for the Euclidean one with λ from
+    `pmdlib.analysis.coupling.coupling_euclidean`.
+    """
+    _check_discount(discount)
+    _check_positive(step=step)
+    return (1 / step - coupling / 8) / (1 - discount)
 
 
 def variance_coefficient(*, step: Number, phi_max: Number, discount: Number) -> Number:

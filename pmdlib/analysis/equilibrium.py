@@ -117,12 +117,18 @@ def _with_batch_axes(evaluation: Evaluation) -> tuple[Policy, Policy]:
 
     They do not for a single agent, nor for the kernel if no action moves the state.
     """
-    q, states = evaluation.averaged_q, evaluation.game.num_states
+    like, states = evaluation.averaged_q, evaluation.game.num_states
+
+    def reward(q: Array, own: Array) -> Array:
+        return own if own.shape == q.shape else np.broadcast_to(own, q.shape)
+
+    def kernel(q: Array, own: Array) -> Array:
+        shape = (*q.shape, states)
+        return own if own.shape == shape else np.broadcast_to(own, shape)
+
     return (
-        each_agent(lambda like, r: np.broadcast_to(r, like.shape), q, evaluation.rewards),
-        each_agent(
-            lambda like, k: np.broadcast_to(k, (*like.shape, states)), q, evaluation.kernels
-        ),
+        each_agent(reward, like, evaluation.rewards),
+        each_agent(kernel, like, evaluation.kernels),
     )
 
 

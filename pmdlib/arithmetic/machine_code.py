@@ -37,13 +37,16 @@ def _compile_module(text: str, **machine: Any) -> Any:
 
 
 class HostFunction:
-    """A function written in LLVM IR, compiled for the very processor that runs it.
+    """A function written in LLVM IR, compiled for the very processor that runs it; thread-safe.
 
     Parameters
     ----------
     text : str
+        Its arguments are pointers to arrays of float64, then integers (i64); it returns nothing.
     name : str
-        Its name in the text; its arguments are pointers to arrays of float64, then integers.
+        Its name in the text.
+    arrays, numbers : int
+        How many arguments are pointers, and how many are integers.
 
     Raises
     ------
@@ -51,20 +54,20 @@ class HostFunction:
         Where LLVM is missing, or does not accept the text.
     """
 
-    def __init__(self, text: str, name: str) -> None:
+    def __init__(self, text: str, name: str, *, arrays: int, numbers: int) -> None:
         from llvmlite import binding  # only those who compile wait for it
 
         features = binding.get_host_cpu_features().flatten()
         cpu = binding.get_host_cpu_name()
         with _ONE_AT_A_TIME:
             self._engine = _compile_module(text, cpu=cpu, features=features, opt=3)
-        self._address = self._engine.get_function_address(name)
+        kinds = [ctypes.c_void_p] * arrays + [ctypes.c_int64] * numbers
+        address = self._engine.get_function_address(name)
+        self._function = ctypes.CFUNCTYPE(None, *kinds)(address)
 
     def __call__(self, arrays: Sequence[Array], *numbers: int) -> None:
-        """Call it with contiguous arrays of float64 and integers."""
-        kinds = [ctypes.c_void_p] * len(arrays) + [ctypes.c_int64] * len(numbers)
-        function = ctypes.CFUNCTYPE(None, *kinds)(self._address)
-        function(*(array.ctypes.data for array in arrays), *numbers)
+        """Call it with contiguous arrays of float64 and integers; other threads run meanwhile."""
+        self._function(*(array.ctypes.data for array in arrays), *numbers)
 
 
 class Loop:

@@ -59,7 +59,7 @@ def both_products(tables: Array, across: Array, down: Array) -> tuple[Array, Arr
 @lru_cache
 def _compiled(width: int) -> HostFunction | None:
     try:
-        return HostFunction(_text(width), "products")
+        return HostFunction(_text(width), "products", arrays=5, numbers=2)
     except (ImportError, OSError, RuntimeError):
         return None
 

@@ -5,7 +5,7 @@ Most code treats such a family as a sequence of N arrays. What is done to every 
 of the arithmetic, and agents who share a policy cost as much as one of them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, overload
@@ -51,6 +51,11 @@ class Roster:
         """Number of rows up to and with each stack."""
         return np.cumsum(self.sizes)
 
+    @cached_property
+    def members(self) -> list[list[int]]:
+        """Agents of each stack in the order of its rows, if no two agents share one."""
+        return [part.tolist() for part in np.split(np.argsort(self.index), self.ends[:-1])]
+
     def place(self, agent: int) -> tuple[int, int]:
         """Stack and row therein of an agent."""
         row = int(self.index[agent])
@@ -91,6 +96,10 @@ class Profile(Sequence[Array]):
         entry: Array = self.stacks[stack][row]
         return entry
 
+    def __iter__(self) -> Iterator[Array]:
+        every = [row for stack in self.stacks for row in stack]
+        return map(every.__getitem__, self.roster.index.tolist())
+
     def __repr__(self) -> str:
         shapes = ", ".join(str(stack.shape) for stack in self.stacks)
         return f"Profile of {len(self)} agents in stacks {shapes}"
@@ -113,8 +122,8 @@ def stacked_like(arrays: Sequence[Array], family: Sequence[Array]) -> Sequence[A
     """Return one array for each agent in the form of a family: a Profile if all its rows differ."""
     if not isinstance(family, Profile) or len(family) != sum(family.roster.sizes):
         return tuple(arrays)
-    order = np.split(np.argsort(family.roster.index), family.roster.ends[:-1])
-    return Profile((np.stack([arrays[i] for i in agents]) for agents in order), family.roster)
+    stacks = (np.array([arrays[i] for i in agents]) for agents in family.roster.members)
+    return Profile(stacks, family.roster)
 
 
 def each_agent(function: Callable[..., Any], *families: Sequence[Array]) -> Sequence[Array]:
@@ -149,9 +158,10 @@ def rows(family: Sequence[Array]) -> Array:
 
 def from_rows(array: Array, like: Sequence[Array]) -> Sequence[Array]:
     """Undo `rows`: hand the rows of an array (R, ...) out to the agents as in ``like``."""
-    if isinstance(like, Profile):
-        return Profile(np.split(array, like.roster.ends[:-1]), like.roster)
-    return tuple(array)
+    if not isinstance(like, Profile):
+        return tuple(array)
+    parts = np.split(array, like.roster.ends[:-1]) if len(like.stacks) > 1 else [array]
+    return Profile(parts, like.roster)
 
 
 def all_agents(family: Sequence[Array]) -> Array:

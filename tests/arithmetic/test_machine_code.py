@@ -21,7 +21,7 @@ from pmdlib.arithmetic import (
     sort,
     sqrt,
 )
-from pmdlib.arithmetic.machine_code import compiled
+from pmdlib.arithmetic.machine_code import HostFunction, compiled
 from pmdlib.arithmetic.program_text import loop_text
 from pmdlib.arithmetic.recording import Tape
 from pmdlib.learning.mirror_maps import project_to_simplex
@@ -271,3 +271,46 @@ def test_a_text_is_compiled_once_whoever_asks(monkeypatch):
         thread.join()
     assert not wrong
     assert sorted(made) == sorted(texts)
+
+
+# Functions for the processor that runs them
+
+WEIGHTED_SUM = """
+define void @add(ptr %result, ptr %left, ptr %right, i64 %size, i64 %weight) {
+start:
+  %factor = sitofp i64 %weight to double
+  br label %next
+next:
+  %i = phi i64 [ 0, %start ], [ %i.next, %next ]
+  %x.at = getelementptr double, ptr %left, i64 %i
+  %x = load double, ptr %x.at
+  %y.at = getelementptr double, ptr %right, i64 %i
+  %y = load double, ptr %y.at
+  %wy = fmul double %factor, %y
+  %sum = fadd double %x, %wy
+  %sum.at = getelementptr double, ptr %result, i64 %i
+  store double %sum, ptr %sum.at
+  %i.next = add i64 %i, 1
+  %more = icmp slt i64 %i.next, %size
+  br i1 %more, label %next, label %end
+end:
+  ret void
+}
+"""
+
+
+def test_a_host_function_gets_arrays_and_then_integers(rng):
+    add = HostFunction(WEIGHTED_SUM, "add", arrays=3, numbers=2)
+    left, right = rng.normal(size=(2, 9))
+    result = np.full(9, np.nan)
+    add((result, left, right), 8, -3)
+    assert_array_equal(result[:8], left[:8] - 3 * right[:8])
+    assert np.isnan(result[8])
+
+
+def test_a_host_function_needs_llvm_and_a_text_that_it_accepts(monkeypatch):
+    with pytest.raises(RuntimeError, match="parsing"):
+        HostFunction("define void @add( {", "add", arrays=0, numbers=0)
+    monkeypatch.setitem(sys.modules, "llvmlite", None)
+    with pytest.raises(ImportError):
+        HostFunction(WEIGHTED_SUM, "add", arrays=3, numbers=2)

@@ -1,182 +1,120 @@
-"""What exact checks cost, and what floats pay for them: `make bench`, on one core.
+"""Everything that is asked of speed and memory, measured in one run: `make bench`.
 
-Times are of the processor, not of the clock, and what is compared is measured in turn, so that
-other work on the machine disturbs little.
+Writes figures/bench.md, .svg and .pdf. They differ from run to run and from machine to machine, so
+nothing else writes them.
 """
 
+import io
+import platform
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from statistics import median
-from time import process_time
+from collections.abc import Sequence
+from pathlib import Path
 
-import numpy as np
+import matplotlib as mpl
+from benchmarks import certified, counts, dense, dispatch, distancing, small
+from benchmarks.measuring import Row
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-import pmdlib as pmd
-from pmdlib.analysis import equilibrium, policies, values
-from pmdlib.claims.checking import WAYS
-from pmdlib.claims.claim import Instance
-from pmdlib.claims.instances import mixed_policies
-from pmdlib.claims.ways.certifying import Account
-from pmdlib.games import tabular
-from pmdlib.games.families import FAMILIES, Shape
-from pmdlib.learning import mirror_maps
-from pmdlib.learning import pmd as loop
+from pmdlib.files import write_atomically
+from pmdlib.workspace.figures import COLORS, use_style
 from pmdlib.workspace.tables import columns
 
-#: What is asked for: seconds for 200 certified instances; how much slower floats may be.
-CERTIFIED_GOAL, DISPATCH_GOAL = 60.0, 1.03
+FIGURES = Path(__file__).parents[2] / "figures"
 
-#: Iterations of a run that is timed, and how many pairs of runs.
-ITERATIONS, PAIRS = 60, 40
+TOPICS = (dense, distancing, small, counts, certified, dispatch)
 
-
-def seconds(action: Callable[[], object]) -> float:
-    """Processor time of one call."""
-    begin = process_time()
-    action()
-    return process_time() - begin
+HEADINGS = ("benchmark", "measured / goal", "measured", "goal")
 
 
-# Certified instances
+def cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    ratios = ["–" if row.ratio is None else f"{row.ratio:.2f}" for row in rows]
+    return [
+        (row.name, ratio, row.measured, row.goal) for row, ratio in zip(rows, ratios, strict=True)
+    ]
 
 
-def certified(count: int = 200) -> float:
-    """Seconds to certify improvement-kl on games of 3 agents, 3 actions each, 3 states."""
-    rng, claim, account = np.random.default_rng(0), pmd.claims["improvement-kl"], Account()
-    discounts = (0.0, 1 / 2, 29 / 32, 63 / 64)
-
-    def check() -> None:
-        for number in range(count):
-            make = list(FAMILIES.values())[number % len(FAMILIES)]
-            game = make(rng, Shape((3, 3, 3), 3, discounts[number // len(FAMILIES) % 4]))
-            deviation = (0, policies.random_policy(game, rng)[0])
-            drawn = Instance(game, mixed_policies(game, rng), "bench", {"deviation": deviation})
-            account.check(claim, drawn.exact(number % drawn.count))
-
-    spent = seconds(check)
-    if account.decided != count or account.failures:
-        raise SystemExit(f"the benchmark is no check: {account.report()}")
-    return spent
+def markdown(rows: Sequence[Row]) -> str:
+    """Lay out the table for the README; the ratio to the goal comes first."""
+    lines = [HEADINGS, ("---", "---:", "---", "---"), *cells(rows)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{table}\n\nOne core, BLAS on one thread, {platform.machine()}, processor time.\n"
 
 
-# The float path with and without dispatch
+def draw(rows: Sequence[Row]) -> None:
+    """Draw each ratio to its goal on a log axis: what is left of 1 is as asked for."""
+    use_style()
+    import matplotlib.pyplot as plt
 
-
-def _log(table):
-    with np.errstate(divide="ignore"):
-        return np.log(table)
-
-
-def _log_normalise(logs):
-    logs = logs - logs.max(axis=-1, keepdims=True)
-    return logs - np.log(np.exp(logs).sum(axis=-1, keepdims=True))
-
-
-#: The expressions that the dispatching functions stand for, on floats.
-BARE = {
-    "argmax": lambda table: table.argmax(axis=-1),
-    "certainly_negative": lambda table: table < 0,
-    "exp": np.exp,
-    "eye": lambda size, like: np.eye(size),
-    "is_exact": lambda array: False,
-    "largest": lambda table, axis=-1, *, keepdims=False: table.max(axis=axis, keepdims=keepdims),
-    "largest_entries": lambda table, gap: table >= table.max(axis=-1, keepdims=True) - gap,
-    "log": _log,
-    "log_normalise": _log_normalise,
-    "maximum": np.maximum,
-    "not_finite": lambda table: ~np.isfinite(table),
-    "smallest": lambda table, axis=-1, *, keepdims=False: table.min(axis=axis, keepdims=keepdims),
-    "solve": np.linalg.solve,
-    "sort": partial(np.sort, axis=-1),
-    "to_float": lambda array: array,
-}
-
-#: The modules through which an iteration goes.
-MODULES = (values, equilibrium, policies, tabular, mirror_maps, loop)
-
-
-@contextmanager
-def without_dispatch() -> Iterator[None]:
-    """Put the bare expressions in place of the functions of `pmdlib.arithmetic`."""
-    found = [(m, name, getattr(m, name)) for m in MODULES for name in BARE if hasattr(m, name)]
-    for module, name, _ in found:
-        setattr(module, name, BARE[name])
-    try:
-        yield
-    finally:
-        for module, name, function in found:
-            setattr(module, name, function)
-
-
-def dispatch(mirror_map: str, shape: Shape) -> tuple[float, float]:
-    """Microseconds of one iteration, and the median ratio of the time with dispatch to without."""
-    game = FAMILIES["shaped"](np.random.default_rng(1), shape)
-    run = partial(loop.run_pmd, game, mirror_map, "paper", ITERATIONS, progress=False)
-    run()
-    with_it, ratios = [], []
-    for pair in range(PAIRS):
-        times = {}
-        for bare in (True, False) if pair % 2 else (False, True):
-            if bare:
-                with without_dispatch():
-                    times[bare] = seconds(run)
-            else:
-                times[bare] = seconds(run)
-        with_it.append(times[False])
-        ratios.append(times[False] / times[True])
-    return 1e6 * median(with_it) / ITERATIONS, median(ratios)
-
-
-SHAPES = {
-    "3 agents, 3 actions, 4 states": Shape((3, 3, 3), 4, 0.9),
-    "6 agents, 3 actions, 3 states": Shape((3,) * 6, 3, 0.9),
-}
-
-
-# The claims
-
-
-def ways() -> list[list[str]]:
-    """Seconds that each way of checking takes, a row for each claim."""
-    rows, names = [], ["numeric", "exact", "symbolic", "interval", "adversarial"]
-    for name, claim in pmd.claims.items():
-        row = [name]
-        for way in WAYS:
-            begin = process_time()
-            evidence = way(claim, np.random.default_rng(0), "quick", None)
-            row.append("–" if evidence is None else f"{process_time() - begin:.2f}")
-        rows.append(row)
-    return [["claim, quick profile", *(f"{name} [s]" for name in names)], *rows]
+    asked = [row for row in rows if row.ratio is not None]
+    figure, axes = plt.subplots(figsize=(9.6, 0.46 * len(asked) + 1.0))
+    least, most = min(row.ratio for row in asked), max(row.ratio for row in asked)
+    axes.set_xscale("log")
+    axes.set_xlim(min(least, 0.5) / 1.8, max(most, 2.0) * 1.8)
+    axes.axvspan(axes.get_xlim()[0], 1.0, color=COLORS["euclidean"], alpha=0.07, linewidth=0)
+    axes.axvline(1.0, color=COLORS["bound"], linewidth=1.4)
+    for height, row in enumerate(reversed(asked)):
+        met = row.ratio <= 1
+        color = COLORS["euclidean" if met else "kl"]
+        axes.plot([1.0, row.ratio], [height, height], color=color, linewidth=2.0, zorder=2)
+        axes.plot(row.ratio, height, "o" if met else "D", color=color, markersize=7, zorder=3)
+        beside = {"textcoords": "offset points", "verticalalignment": "center"}
+        side = (-9, "right") if met else (9, "left")
+        axes.annotate(
+            f"{row.ratio:.2f}",
+            (row.ratio, height),
+            xytext=(side[0], 0),
+            horizontalalignment=side[1],
+            fontsize="small",
+            **beside,
+        )
+        axes.annotate(
+            f"{row.measured.partition(' (')[0]} {'≤' if met else '>'} {row.goal}",
+            (1.0, height),
+            xytext=(8, 0),
+            xycoords=("axes fraction", "data"),
+            color=color,
+            fontsize="small",
+            **beside,
+        )
+    names = [row.name.replace(", ", "\n", 1) for row in reversed(asked)]
+    axes.set_yticks(range(len(asked)), names, fontsize="small")
+    axes.set_ylim(-0.7, len(asked) - 0.3)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("measured / goal")
+    for text, shift, side in (("as asked for", -7, "right"), ("beyond", 7, "left")):
+        axes.annotate(
+            text,
+            (1.0, 1.0),
+            xytext=(shift, 3),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            horizontalalignment=side,
+            fontsize="small",
+        )
+    for extension, dates in (("svg", ("Date",)), ("pdf", ("CreationDate", "ModDate", "Producer"))):
+        content = io.BytesIO()
+        metadata = dict.fromkeys((*dates, "Creator"))
+        with mpl.rc_context({"svg.hashsalt": "pmdlib"}):
+            figure.savefig(content, format=extension, metadata=metadata)
+        write_atomically(FIGURES / f"bench.{extension}", content.getvalue())
+    plt.close(figure)
 
 
 def main() -> None:
-    """Print what was measured beside what was asked for."""
-    spent = certified()
-    rows = [["benchmark", "measured", "goal", "measured / goal"]]
-    rows.append(
-        [
-            "200 certified instances of improvement-kl, N = S = A = 3",
-            f"{spent:.1f} s",
-            f"{CERTIFIED_GOAL:.0f} s",
-            f"{spent / CERTIFIED_GOAL:.2f}",
-        ]
-    )
-    for mirror_map in ("kl", "euclidean"):
-        for text, shape in SHAPES.items():
-            micro, ratio = dispatch(mirror_map, shape)
-            rows.append(
-                [
-                    f"float iteration over the bare one, {mirror_map}, {text}",
-                    f"×{ratio:.3f} ({micro:.0f} µs)",
-                    f"×{DISPATCH_GOAL}",
-                    f"{ratio / DISPATCH_GOAL:.2f}",
-                ]
-            )
-    sys.stdout.write(f"{columns(rows)}\n\n")
-    sys.stdout.flush()
-    sys.stdout.write(f"{columns(ways())}\n")
+    """Measure, print and write."""
+    rows = []
+    for topic in TOPICS:
+        rows += topic.rows()
+        sys.stderr.write(f"{topic.__name__} measured\n")
+    sys.stdout.write(f"{columns([HEADINGS, *cells(rows)])}\n\n")
+    write_atomically(FIGURES / "bench.md", markdown(rows).encode())
+    draw(rows)
+    sys.stdout.write(f"{columns(certified.ways())}\n")
 
 
 if __name__ == "__main__":

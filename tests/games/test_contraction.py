@@ -1,4 +1,4 @@
-"""Averages over the others: in panels or not, exact or not, against one einsum an agent."""
+"""Averages over the others: read once or twice, exact or not, against one einsum an agent."""
 
 import tracemalloc
 
@@ -34,21 +34,18 @@ SHAPES = {
     "one wide agent last": (2, 2, 300),
     "a single action": (1, 1, 40, 1),
     "two agents": (31, 37),
-    "rows longer than a panel": (2, 3000),
+    "rows too wide to be read once": (2, 3000),
 }
 
 
-@pytest.fixture(params=["whole", "panels"])
-def panels(request, monkeypatch):
-    """Small panels for every tensor of floats, or none: the same numbers."""
-    if request.param == "panels":
-        monkeypatch.setattr(contraction, "LARGE", 0)
-        monkeypatch.setattr(contraction, "PANEL", 2**8)
-        monkeypatch.setattr(contraction, "ROW", 2**3)
-        monkeypatch.setattr(contraction, "SHORTEST_ROW", 2**2)
+@pytest.fixture(params=["twice", "once"])
+def readings(request, monkeypatch):
+    """Every tensor of floats is read once, in short rows, or none is: the same numbers."""
+    monkeypatch.setattr(contraction, "LARGE", {"once": 0, "twice": np.inf}[request.param])
+    monkeypatch.setattr(contraction, "ROW", 2**3)
 
 
-@pytest.mark.usefixtures("panels")
+@pytest.mark.usefixtures("readings")
 @pytest.mark.parametrize("actions", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("batch", [(), (1,), (3,), (2, 3)])
 @pytest.mark.parametrize("own", [False, True], ids=["shared", "one each"])
@@ -65,28 +62,42 @@ def test_averages_are_an_einsum_per_agent(actions, batch, own, states, channels,
         assert_allclose(one, other, rtol=1e-11, atol=1e-13 * scale)
 
 
-def test_a_large_tensor_goes_through_panels(rng, monkeypatch):
+def test_a_large_tensor_is_read_once(rng, monkeypatch):
     agents, states = 17, 16
     tensor = rng.normal(size=(1, states, 1, 2**agents))
     assert tensor.nbytes >= contraction.LARGE
     policy = [rng.dirichlet(np.ones(2), states) for _ in range(agents)]
-    used, in_panels = [], contraction._in_panels
+    used, both_products = [], contraction.both_products
 
-    def watched(block, left, right):
-        used.append(block.shape)
-        return in_panels(block, left, right)
+    def watched(tables, across, down):
+        used.append(tables.shape)
+        return both_products(tables, across, down)
 
-    monkeypatch.setattr(contraction, "_in_panels", watched)
-    in_parts = average_over_others(tensor, policy)
-    assert used == [(states, 1, 2**8, 2**9)]
+    monkeypatch.setattr(contraction, "both_products", watched)
+    read_once = average_over_others(tensor, policy)
+    width = contraction.ROW
+    assert used == [(1, states, 1, 2**agents // width, width)]
     monkeypatch.setattr(contraction, "LARGE", np.inf)
-    for one, other in zip(in_parts, average_over_others(tensor, policy), strict=True):
+    for one, other in zip(read_once, average_over_others(tensor, policy), strict=True):
         assert_allclose(one, other, rtol=1e-11, atol=1e-15)
     assert len(used) == 1
 
 
-@pytest.mark.usefixtures("panels")
-def test_exact_numbers_never_go_through_panels(rng):
+@pytest.mark.parametrize("kind", ["a batch of policies", "one each", "complex numbers"])
+def test_what_is_not_read_once(kind, rng, monkeypatch):
+    actions, batch = (3, 2, 4), (5,) if kind == "a batch of policies" else ()
+    tensor = rng.normal(size=(3 if kind == "one each" else 1, 2, 1, 24))
+    tensor = tensor * (1j if kind == "complex numbers" else 1)
+    policy = [rng.random((*batch, 2, m)) for m in actions]
+    monkeypatch.setattr(contraction, "LARGE", 0)
+    monkeypatch.setattr(contraction, "both_products", None)
+    found = average_over_others(tensor, policy)
+    for one, other in zip(found, by_einsum(tensor, actions, policy), strict=True):
+        assert_allclose(one, other, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("readings")
+def test_exact_numbers_stay_exact(rng):
     actions = (2, 3, 2)
     tensor = rng.integers(-9, 9, (1, 2, 1, 12)).astype(float)
     policy = [rng.integers(1, 4, (2, m)) for m in actions]
