@@ -159,7 +159,8 @@ def check_policy(game: MarkovGame, policy: Sequence[Array], *, name: str = "poli
     ----------
     game : MarkovGame
     policy : sequence of N arrays (..., S, A_i)
-        Leading batch axes must be the same for all agents.
+        Leading batch axes must be the same for all agents. In a game of one population it may be
+        one array (N, ..., S, A).
     name : str
         What to call it in errors.
 
@@ -172,6 +173,9 @@ def check_policy(game: MarkovGame, policy: Sequence[Array], *, name: str = "poli
     InvalidPolicyError
         Naming agent, state, value and requirement.
     """
+    given: Any = policy
+    if isinstance(given, np.ndarray) and given.ndim > 2 and game.populations == (len(given),):
+        policy = Profile([given], Roster.apart(game.populations))
     if not isinstance(policy, (tuple, list, Profile)) or len(policy) != game.num_agents:
         length = f" of length {len(policy)}" if hasattr(policy, "__len__") else ""
         raise InvalidPolicyError(

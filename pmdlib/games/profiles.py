@@ -183,3 +183,34 @@ def first_agent(test: Callable[[Array], Any], family: Sequence[Array]) -> int | 
         if test(stack)
     ]
     return min(found, default=None)
+
+
+def told_apart(policy: Sequence[Array], labels: Array) -> Sequence[Array]:
+    """Return a policy in which agents share a row only if they also share a label, (N,).
+
+    Only a `Profile` has shared rows; any other policy comes back as it is.
+    """
+    if not isinstance(policy, Profile):
+        return policy
+    pairs = np.stack([policy.roster.index, np.unique(labels, return_inverse=True)[1]])
+    kept, index = np.unique(pairs, axis=1, return_inverse=True)
+    if kept.shape[1] == sum(policy.roster.sizes):
+        return policy
+    ends = np.searchsorted(kept[0], policy.roster.ends)  # rows are sorted, so stacks stay together
+    parts = np.split(kept[0], ends[:-1])
+    first = policy.roster.ends - policy.roster.sizes
+    stacks = [
+        stack[rows - start] for stack, rows, start in zip(policy.stacks, parts, first, strict=True)
+    ]
+    return Profile(stacks, Roster(index.reshape(-1), tuple(len(rows) for rows in parts)))
+
+
+def by_row(numbers: Array, like: Sequence[Array]) -> Sequence[Array]:
+    """Hand out numbers of the agents, (N, ...), in the form of a policy, one array (...) for each.
+
+    Agents who share a row must have the same numbers.
+    """
+    if not isinstance(like, Profile):
+        return tuple(numbers)
+    _, leaders = np.unique(like.roster.index, return_index=True)
+    return from_rows(numbers[leaders], like)

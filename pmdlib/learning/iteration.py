@@ -142,6 +142,7 @@ class Iteration:
 
     def _plain(self, iterations: int) -> Iterator[Stretch]:
         policy = stacked(self.start) if len(self.start) > 1 else self.start
+        policy = self.learner.arrange(policy)
         state = self.learner.begin(policy)
         for iteration in range(iterations):
             evaluation = Evaluation(self.game, policy)
@@ -193,5 +194,5 @@ class Iteration:
         step = self.step(iteration - 1) if callable(self.step) else self.step
         raise PmdError(
             f"the policy of agent {agent} is not finite after iteration {iteration} "
-            f"with step {step:g}"
+            f"with step {np.max(step):g}"
         )

@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import Array, log
 from pmdlib.errors import PmdError
 from pmdlib.games.game import MarkovGame, Policy
-from pmdlib.games.profiles import Profile, Roster, each_agent, from_rows
+from pmdlib.games.profiles import each_agent
 from pmdlib.learning.mirror_maps import MirrorMap
 
 
@@ -59,6 +57,10 @@ class Learner(ABC):
     def theory_step(self, game: MarkovGame) -> Any:
         """Step size for which theory promises convergence; PmdError where it names none."""
         raise PmdError(f"no theory gives a step for {self.name!r}: give a number, or `best_step`")
+
+    def arrange(self, policy: Policy) -> Policy:
+        """Return a policy in the form in which this learner keeps it: here as it is."""
+        return policy
 
     @abstractmethod
     def begin(self, policy: Policy) -> Any:
@@ -112,38 +114,3 @@ class MirrorDescent(Learner):
         return each_agent(
             lambda own, q: self.mirror_map.step(own, sight.step * q), state, sight.averaged_q
         )
-
-
-# For rules that do not treat all agents alike
-
-
-def told_apart(policy: Policy, labels: Array) -> Policy:
-    """Return a policy in which agents share a row only if they also share a label, (N,).
-
-    Only a `Profile` has shared rows; any other policy comes back as it is.
-    """
-    if not isinstance(policy, Profile):
-        return policy
-    pairs = np.stack([policy.roster.index, np.unique(labels, return_inverse=True)[1]])
-    kept, index = np.unique(pairs, axis=1, return_inverse=True)
-    if kept.shape[1] == sum(policy.roster.sizes):
-        return policy
-    ends = np.searchsorted(kept[0], policy.roster.ends)  # rows are sorted, so stacks stay together
-    parts = np.split(kept[0], ends[:-1])
-    first = policy.roster.ends - policy.roster.sizes
-    stacks = [
-        stack[rows - start]
-        for stack, rows, start in zip(policy.stacks, parts, first, strict=True)
-    ]
-    return Profile(stacks, Roster(index.reshape(-1), tuple(len(rows) for rows in parts)))
-
-
-def by_row(numbers: Array, like: Policy) -> Sequence[Array]:
-    """Hand out numbers of the agents, (N, ...), in the form of a policy, one array (...) for each.
-
-    Agents who share a row must have the same numbers.
-    """
-    if not isinstance(like, Profile):
-        return tuple(numbers)
-    _, leaders = np.unique(like.roster.index, return_index=True)
-    return from_rows(numbers[leaders], like)

@@ -195,7 +195,7 @@ def run(
     game : MarkovGame
     learner : Learner
     step : positive number, or function of the iteration
-        Step size, or schedule t -> η_t for t = 0, 1, ..
+        Step size, or schedule t -> η_t for t = 0, 1, ..; of no effect on learners without steps.
     iterations : int >= 1
     initial_policy, feedback, tolerance, record_policies, progress
         As in `run_pmd`.
@@ -208,6 +208,7 @@ def run(
     rounds = _whole_number("iterations", iterations)
     if tolerance is not None and not tolerance >= 0:
         raise PmdError(f"tolerance is {tolerance!r}, must be >= 0")
+    step = step if callable(step) else _in_arithmetic_of(game, step, "a positive number")
     policy = _start(game, learner, initial_policy)
     scale = float(to_float(game.reward_bound / (1 - game.discount)))
     goal = CONVERGED_TOLERANCE * scale if tolerance is None else tolerance
@@ -258,9 +259,14 @@ def _whole_number(name: str, value: object) -> int:
 def _step_size(game: MarkovGame, mirror_map: MirrorMap, step: object) -> Any:
     if isinstance(step, str):
         return mirror_map.theory_step(game, step)
+    return _in_arithmetic_of(game, step, '"paper", "constant" or a positive number')
+
+
+def _in_arithmetic_of(game: MarkovGame, step: object, required: str) -> Any:
+    """Check a step size and turn it into the kind of number that a game is made of."""
     number = isinstance(step, Real | fmpq | Ball) and not isinstance(step, bool)
     if not number or not 0 < float(to_float(step)) < np.inf:
-        raise PmdError(f'step is {step!r}, must be "paper", "constant" or a positive number')
+        raise PmdError(f"step is {step!r}, must be {required}")
     if not is_exact(game.initial):
         return float(to_float(step))
     return step if isinstance(step, Ball) else to_exact(step)

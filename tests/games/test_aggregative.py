@@ -335,6 +335,17 @@ def test_expected_loads_count_users(game, rng):
     assert_allclose(game.expected_loads(policy), expected)
 
 
+def test_one_array_may_hold_the_policies_of_a_population(rng):
+    game = routes(rng)
+    array = rng.dirichlet(np.ones(3), (5, 1))  # (N, S, A)
+    assert_allclose(nash_gap(game, array), nash_gap(game, tuple(array)))
+    array[4, 0] = [0.5, 0.5, 0.5]
+    with pytest.raises(InvalidPolicyError, match=r"policy\[agent=4\]\[s=0\] sums to 1.5"):
+        nash_gap(game, array)
+    with pytest.raises(InvalidPolicyError, match="must be a sequence of N = 5 arrays"):
+        nash_gap(game, array[:4])
+
+
 def test_many_different_agents_reach_a_small_gap(rng):
     """Checked against SciPy's Poisson-binomial distribution for some agents."""
     agents, slopes = 5000, np.array([1.0, 2.0, 3.0])
