@@ -5,13 +5,21 @@ package holds is imported by its full path: ``from pmdlib.claims.checking import
 """
 
 from pmdlib.claims import (
+    action_independence,
+    anarchy,
+    broken_assumptions,
     constant_c,
+    estimators,
     fixed_points,
     identities,
+    improvement_coupling,
     improvement_euclidean,
     improvement_kl,
     isolation,
+    last_iterate,
     mirror_steps,
+    noise_floor,
+    player_scaling,
     regret,
 )
 from pmdlib.claims.checking import check, unknown_claim
@@ -22,10 +30,18 @@ _MODULES = (
     mirror_steps,
     improvement_euclidean,
     improvement_kl,
+    improvement_coupling,
     fixed_points,
     isolation,
     constant_c,
     regret,
+    player_scaling,
+    action_independence,
+    estimators,
+    noise_floor,
+    broken_assumptions,
+    last_iterate,
+    anarchy,
 )
 
 #: Every claim by name, in the order of the notebooks that show them.

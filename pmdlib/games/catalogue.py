@@ -7,13 +7,17 @@ their payoffs; rows are agent 1, columns agent 2.
 
 from collections.abc import Callable, Sequence
 from math import exp
+from typing import Any
 
 import numpy as np
+from flint import fmpq
 from numpy.typing import ArrayLike
 
-from pmdlib.arithmetic import Array
+from pmdlib.arithmetic import Array, to_float
 from pmdlib.errors import InvalidGameError
+from pmdlib.games.aggregative import CongestionGame, CountGame, TeamGame
 from pmdlib.games.game import Policy
+from pmdlib.games.profiles import Profile, Roster
 from pmdlib.games.tabular import TabularGame
 
 
@@ -404,6 +408,96 @@ def separate_worlds() -> TabularGame:
     for own, other in np.ndindex(2, 2):
         kernel[:, own, other, 2 * own + other] = 1.0
     return TabularGame([both + second[:, None, None], both], kernel, discount=0.75, potential=both)
+
+
+# Examples for any number of agents: populations who share a policy, seen through counts
+
+
+def half_face_team(num_agents: int = 4, actions: int = 2, *, delta: Any = 1e-3) -> TeamGame:
+    """Return `half_face` by counts, for any number of agents and of actions; exact if δ is.
+
+    The first half of the actions, or one more, is where the agents start.
+    """
+    if actions < 2 or num_agents < 2:
+        raise InvalidGameError(
+            f"half_face_team has {num_agents} agents with {actions} actions, must have at least 2 "
+            "of each"
+        )
+    table = np.array([1 - delta, 1, *[0] * (num_agents - 1)])
+    near = (actions + 1) // 2
+    across: list[tuple[int, ...]] = [()] * near + [(0,)] * (actions - near)
+    return TeamGame(table[None, None], [(num_agents, across)])
+
+
+def half_face_team_start(num_agents: int = 4, actions: int = 2, *, exact: bool = False) -> Profile:
+    """Every agent is uniform on the first half of its actions."""
+    near = (actions + 1) // 2
+    own = np.array([fmpq(a < near, near) for a in range(actions)])
+    return _shared([own if exact else to_float(own)], [num_agents])
+
+
+def one_or_two(num_agents: int = 8) -> CountGame:
+    """KL steps lose here: φ = 1 if one or two agents play action 1, else 0; of two agents, if one.
+
+    For more than two agents it is the worst game that a search over symmetric populations knows.
+    """
+    if num_agents < 2:
+        raise InvalidGameError(f"one_or_two has {num_agents} agents, must have at least 2")
+    table = np.zeros(num_agents + 1)
+    table[1 : min(num_agents, 3)] = 1
+    return CountGame(table)
+
+
+def one_or_two_start(num_agents: int = 8, *, exact: bool = False) -> Profile:
+    """Play action 1 with probability 9/(15N - 25), near the worst for N >= 3; 9/20 for N = 2."""
+    rare = fmpq(9, max(15 * num_agents - 25, 20))
+    own = np.array([1 - rare, rare])
+    return _shared([own if exact else to_float(own)], [num_agents])
+
+
+def rider_team(crowd: int = 4) -> TeamGame:
+    """Return `rider` by counts, for a crowd of any size."""
+    table = np.zeros((1, 2, crowd + 2))
+    table[0, 0, :2] = 0.4, 0.5
+    table[0, 1, 1] = 0.5
+    return TeamGame(table, [(crowd, [(), (0,)]), (1, [(), (1,)])])
+
+
+def rider_team_start(crowd: int = 4) -> Profile:
+    """Return `rider_start`, the crowd's policy stored once."""
+    return _shared([np.array([1 - 0.5 / crowd, 0.5 / crowd]), np.array([0.99, 0.01])], [crowd, 1])
+
+
+def two_roads(num_agents: int = 8) -> CongestionGame:
+    """Each agent picks one of two roads, which pay .9 - .5 x and .8 - .8 x if a share x is on it.
+
+    What an agent is paid stays of order 1 however many there are, and so does how much two of them
+    interact, added up over all; the potential grows like their number. From the uniform start.
+    """
+    share = np.arange(1, num_agents + 1) / num_agents
+    return CongestionGame([[0.9 - 0.5 * share, 0.8 - 0.8 * share]], num_agents)
+
+
+#: Payoffs of `commute` are FREE - SLOPES x, for a share x of the agents; by weather and road.
+COMMUTE_FREE = (0.95, 0.9, 0.8, 0.7)
+COMMUTE_SLOPES = ((0.45, 0.35, 0.2, 0.15), (0.9, 0.2, 0.4, 0.3))
+
+
+def commute(num_agents: int = 8) -> CongestionGame:
+    """Each agent picks one of four roads, every day; dry days and wet days; γ = 3/4.
+
+    The better a road is when empty, the more it suffers from crowds, except that in the wet the
+    second one, a tunnel, suffers less. Dry days follow dry ones with probability .8, wet days wet
+    ones with .6, whatever the agents do. As in `two_roads`, payoffs are by shares.
+    """
+    share = np.arange(1, num_agents + 1) / num_agents
+    payoffs = np.array(COMMUTE_FREE)[:, None] - np.array(COMMUTE_SLOPES)[..., None] * share
+    return CongestionGame(payoffs, num_agents, [[0.8, 0.2], [0.4, 0.6]], discount=0.75)
+
+
+def _shared(policies: Sequence[Array], populations: Sequence[int]) -> Profile:
+    """One policy (A,) for each population, in a game of one state."""
+    return Profile([own[None, None] for own in policies], Roster.alike(populations))
 
 
 #: The games by name, each with the defaults of its function.
