@@ -17,6 +17,9 @@ from pmdlib.games.tabular import TabularGame
 #: Rounds of best responses after which `settle` gives up; potential games need far fewer.
 ROUNDS = 50
 
+#: Gain, in shares of the largest reward, for which an agent leaves its action: far above rounding.
+VISIBLE_GAIN = 1e-9
+
 
 @dataclass(frozen=True)
 class Basin:
@@ -166,7 +169,8 @@ def settle(game: TabularGame, rng: np.random.Generator) -> Array | None:
         for agent in range(game.num_agents):
             evaluation = Evaluation(game, deterministic_policy(game, profile.tolist()))
             values, actions = best_responses(evaluation)
-            if (values[agent] > evaluation.values[agent] + 1e-9 * game.reward_bound).any():
+            gain = values[agent] - evaluation.values[agent]
+            if (gain > VISIBLE_GAIN * game.reward_bound).any():
                 profile[agent] = actions[agent]
         if (profile == before).all():
             return profile

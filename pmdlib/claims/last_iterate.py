@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from flint import fmpq
 
-from pmdlib.analysis.strict import Basin, basin, near, settle
+from pmdlib.analysis.strict import VISIBLE_GAIN, Basin, basin, near, settle
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import (
     Array,
@@ -66,7 +66,7 @@ def _instances(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
         if actions is None or max(game.num_actions) == 1:
             continue
         found = basin(game, actions)
-        if not found.margin > 1e-9 * game.reward_bound:
+        if not found.margin > VISIBLE_GAIN * game.reward_bound:
             continue
         policy = near(found, rng, SHARES, game.num_actions)
         iterations = int(rng.integers(2, sizes.iterations // 2, endpoint=True))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
-from benchmarks import certified, counts, dense, dispatch, distancing, small
+from benchmarks import certified, counts, dense, dispatch, distancing, sampling, small
 from benchmarks.measuring import Row
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -21,7 +21,7 @@ from pmdlib.workspace.tables import columns
 
 FIGURES = Path(__file__).parents[2] / "figures"
 
-TOPICS = (dense, distancing, small, counts, certified, dispatch)
+TOPICS = (dense, distancing, small, counts, sampling, certified, dispatch)
 
 HEADINGS = ("benchmark", "measured / goal", "measured", "goal")
 
