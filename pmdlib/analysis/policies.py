@@ -195,10 +195,10 @@ def _check_profile(game: MarkovGame, policy: Profile, name: str) -> Policy:
     stacks, batch, roster = [], policy[0].shape[:-2], policy.roster
     places = np.searchsorted(roster.ends, roster.index, side="right")
     population = np.repeat(np.arange(len(game.populations)), game.populations)
-    if not np.array_equal(places, population):
+    if not np.array_equal(places, population) or not roster.counts.all():
         raise InvalidPolicyError(
             f"{name} must have a stack for each population of the game, of {game.populations} "
-            "agents in this order"
+            "agents in this order, and no row that is nobody's"
         )
     for number, stack in enumerate(policy.stacks):
         agent = roster.some_agent(number, 0)

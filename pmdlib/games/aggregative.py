@@ -197,13 +197,40 @@ class TeamGame(FacilityGame):
                     f"{kernel[s, f, load, after]}, must be {requirement}"
                 )
         tolerance = 0 if is_exact(kernel) else SUM_TOLERANCE
-        for state, table in enumerate(kernel.sum(axis=-1)):
-            low, high = self.extremes(table[None])
-            if low < 1 - tolerance or high > 1 + tolerance:
+        for state, masses in enumerate(kernel.sum(axis=-1)):
+            total = self._linear_total(masses, tolerance)
+            if total is None:
                 raise InvalidGameError(
-                    f"kernel[s={state}] sums to between {low} and {high} over the loads that may "
-                    f"occur, must be 1 within {tolerance:g}"
+                    f"kernel[s={state}] must have the same sum for all loads that may occur: "
+                    "summed over s', each facility linear in its load, and all actions of an agent "
+                    "alike in the slopes of what they use"
                 )
+            if abs(total - 1) > tolerance:
+                raise InvalidGameError(
+                    f"kernel[s={state}] sums to {float(to_float(total)):.9g}, must be 1 within "
+                    f"{tolerance:g}"
+                )
+
+    def _linear_total(self, terms: Array, tolerance: float) -> Any | None:
+        """Return Σ_f terms_f(load of f), terms (F, N + 1), if it is the same for all loads.
+
+        That is shown by linearity, over the loads that each facility may have; else None.
+        """
+        least, most = self._reachable
+        slopes, total = [], 0
+        for row, a, b in zip(terms, least, most, strict=True):
+            slope = (row[b] - row[a]) / int(b - a) if b > a else 0 * row[a]
+            line = row[a] + slope * np.arange(b - a + 1).astype(terms.dtype)
+            if largest(abs(row[a : b + 1] - line)) > tolerance:
+                return None
+            slopes.append(slope)
+            total = total + row[a] - slope * int(a)
+        for size, incidence in zip(self.populations, self._incidences, strict=True):
+            gains = incidence @ np.array(slopes, dtype=terms.dtype)
+            if largest(abs(gains - gains[0])) * self.num_agents > tolerance:
+                return None
+            total = total + size * gains[0]
+        return total
 
     @property
     def _potential_terms(self) -> Array:

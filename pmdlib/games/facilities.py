@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pmdlib.arithmetic import (
+    UNIT_ROUNDOFF,
     Array,
     Ball,
     is_exact,
@@ -126,7 +127,7 @@ class FacilityGame(MarkovGame):
         return np.asarray((self._users(profile) * profile.roster.counts).sum(axis=-1))
 
     def expected_potential(self, policy: Policy) -> Array:
-        """Average the stage potential, shifted to be non-negative, over all agents: (..., S)."""
+        """Average the stage potential over all agents, plus `potential_shift`: (..., S)."""
         profile = self.arrange(policy)
         terms = self._potential_terms[:, :, None, :]
         means = expect_load(terms, self._users(profile), profile.roster.counts)
@@ -173,7 +174,10 @@ class FacilityGame(MarkovGame):
 
     @cached_property
     def potential_shift(self) -> Any:
-        """What is added to the stated potential to make it start at 0; 0 if nowhere negative."""
+        """What is added to the stated potential so that it is nowhere negative.
+
+        With it the potential starts at 0 where `extremes` is exact, else at 0 or above.
+        """
         low, _ = self._potential_extremes
         return -low if low < 0 else 0
 
@@ -210,21 +214,29 @@ class FacilityGame(MarkovGame):
 
     def _extremes_apart(self, terms: Array) -> tuple[Any, Any]:
         """Bounds of the sum for terms (F, N + 1), each facility at the worst of its own loads."""
+        least, most = self._reachable
+        reached = [row[a : b + 1] for row, a, b in zip(terms, least, most, strict=True)]
+        return sum(smallest(row) for row in reached), sum(largest(row) for row in reached)
+
+    @cached_property
+    def _reachable(self) -> tuple[Array, Array]:
+        """Least and largest load that each facility may have, (F,) each."""
         sizes = np.array(self.populations)
         least = sizes @ np.stack([part.min(axis=0) for part in self._incidences])
         most = sizes @ np.stack([part.max(axis=0) for part in self._incidences])
-        reached = [row[a : b + 1] for row, a, b in zip(terms, least, most, strict=True)]
-        return sum(smallest(row) for row in reached), sum(largest(row) for row in reached)
+        return least, most
 
 
 def _extremes_of_partition(terms: Array) -> tuple[Any, Any]:
     """Extremes of Σ_f terms_f(n_f), terms (F, N + 1), over all loads that sum to N."""
     if terms.shape[1] - 1 <= MOST_PROGRAMMED:
         return -_best_partition(-terms), _best_partition(terms)
-    steps = np.diff(terms, axis=1)
-    if (np.diff(steps, axis=1) <= 0).all():
+    bends = np.diff(terms, n=2, axis=1)
+    # What a linear table bends by rounding must not hide that it is both.
+    rounding = 0 if is_exact(terms) else 4 * UNIT_ROUNDOFF * abs(terms).max()
+    if (bends <= rounding).all():
         return -_convex_partition(-terms), _concave_partition(terms)
-    if (np.diff(steps, axis=1) >= 0).all():
+    if (bends >= -rounding).all():
         return -_concave_partition(-terms), _convex_partition(terms)
     return sum(smallest(row) for row in terms), sum(largest(row) for row in terms)
 

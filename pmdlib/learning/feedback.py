@@ -31,6 +31,11 @@ from pmdlib.learning.simulation import Moment, Simulator, play
 class Feedback(ABC):
     """What the agents are told of their averaged Q under the present policy."""
 
+    @property
+    def exact(self) -> bool:
+        """Whether it is the averaged Q itself: then small games may run as machine code."""
+        return False
+
     @abstractmethod
     def averaged_q(self, evaluation: Evaluation) -> Policy:
         """Return (an estimate of) the averaged Q of each agent: N arrays (..., S, A_i)."""
@@ -48,6 +53,11 @@ class Feedback(ABC):
 
 class ExactFeedback(Feedback):
     """The averaged Q itself: the full information that the paper assumes."""
+
+    @property
+    def exact(self) -> bool:
+        """True, unless a subclass has it another way."""
+        return type(self) is ExactFeedback
 
     def averaged_q(self, evaluation: Evaluation) -> Policy:
         """Return the averaged Q of each agent, exactly."""
@@ -76,6 +86,11 @@ class NoisyFeedback(Feedback):
         if not (0 <= scale < np.inf and np.isfinite(bias)):
             raise PmdError(f"scale is {scale!r} and bias {bias!r}, must be finite, scale >= 0")
         self.scale, self.bias = scale, bias
+
+    @property
+    def exact(self) -> bool:
+        """Whether there is neither noise nor bias."""
+        return type(self) is NoisyFeedback and self.scale == 0 and self.bias == 0
 
     def averaged_q(self, evaluation: Evaluation) -> Policy:
         """Return the averaged Q of each agent plus noise."""

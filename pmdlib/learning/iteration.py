@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
+from flint import fmpq
 
 from pmdlib.analysis.equilibrium import largest_gap, log_constants_c
 from pmdlib.analysis.values import Evaluation
-from pmdlib.arithmetic import Array, UndecidedError, is_exact, not_finite, to_float
+from pmdlib.arithmetic import Array, Ball, UndecidedError, is_exact, not_finite, to_exact, to_float
 from pmdlib.errors import PmdError
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.games.profiles import Profile, each_agent, first_agent, stacked
 from pmdlib.learning.compiled import MOST_OPERATIONS, Update, compile_update
-from pmdlib.learning.feedback import ExactFeedback, Feedback
+from pmdlib.learning.feedback import Feedback
 from pmdlib.learning.learners import Learner, MirrorDescent, Sight
 
 #: From this many iterations on the update of a small game is compiled, if it has no more than
@@ -68,6 +70,16 @@ class Stretch:
         )
 
 
+def step_in_arithmetic_of(game: MarkovGame, step: object, required: str) -> Any:
+    """Check a step size and turn it into the kind of number that a game is made of."""
+    number = isinstance(step, Real | fmpq | Ball) and not isinstance(step, bool)
+    if not number or not 0 < float(to_float(step)) < np.inf:
+        raise PmdError(f"step is {step!r}, must be {required}")
+    if not is_exact(game.initial):
+        return float(to_float(step))
+    return step if isinstance(step, Ball) else to_exact(step)
+
+
 def _alone(number: Any) -> Any:
     """Give what was observed of a single iterate the axis of iterates."""
     return None if number is None else np.asarray(number)[None]
@@ -118,17 +130,22 @@ class Iteration:
     def stretches(self, iterations: int) -> Iterator[Stretch]:
         """Yield stretches of so many iterates in all; PmdError where one is not finite."""
         update, learner = None, self.learner
-        if isinstance(learner, MirrorDescent) and self._constant and iterations >= LEAST_COMPILED:
+        constant = self.feedback.exact and not callable(self.step)
+        if type(learner) is MirrorDescent and constant and iterations >= LEAST_COMPILED:
             most = min(MOST_OPERATIONS, WORTH * iterations)
             update = compile_update(self.game, learner.mirror_map, most=most)
             if update is not None:
                 return self._compiled(update, learner, iterations)
         return self._plain(iterations)
 
-    @property
-    def _constant(self) -> bool:
-        """Whether every update is the same function of the policy."""
-        return isinstance(self.feedback, ExactFeedback) and not callable(self.step)
+    def _step(self, iteration: int) -> Any:
+        """Step size of an iteration, of a schedule checked."""
+        if not callable(self.step):
+            return self.step
+        step = self.step(iteration)
+        if isinstance(step, np.ndarray) and step.ndim:  # one for each run of a batch
+            return step
+        return step_in_arithmetic_of(self.game, step, f"a positive number at iteration {iteration}")
 
     def _observe(
         self, evaluation: Evaluation, log_policy: Sequence[Array]
@@ -148,7 +165,7 @@ class Iteration:
             evaluation = Evaluation(self.game, policy)
             observed = self._observe(evaluation, self.learner.log_policy(state))
             gap, log_c, potential = map(_alone, observed)
-            step = self.step(iteration) if callable(self.step) else self.step
+            step = self._step(iteration)
             q = self.feedback.averaged_q(evaluation)
             state = self.learner.move(state, Sight(evaluation, q, step, iteration))
             policy = self.learner.policy(state)
@@ -191,7 +208,7 @@ class Iteration:
             raise UndecidedError(
                 f"after iteration {iteration} nothing is known of the policy of agent {agent}"
             )
-        step = self.step(iteration - 1) if callable(self.step) else self.step
+        step = self._step(iteration - 1)
         raise PmdError(
             f"the policy of agent {agent} is not finite after iteration {iteration} "
             f"with step {np.max(step):g}"

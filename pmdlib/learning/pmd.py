@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from flint import fmpq
 from tqdm import tqdm
 
 from pmdlib.analysis.equilibrium import nash_regret
@@ -15,17 +13,19 @@ from pmdlib.analysis.policies import check_policy, uniform_policy
 from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import (
     Array,
-    Ball,
     exp,
-    is_exact,
-    to_exact,
     to_float,
 )
 from pmdlib.errors import InvalidPolicyError, PmdError
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.games.profiles import first_agent
 from pmdlib.learning.feedback import ExactFeedback, Feedback
-from pmdlib.learning.iteration import Iteration, along_time, with_time
+from pmdlib.learning.iteration import (
+    Iteration,
+    along_time,
+    step_in_arithmetic_of,
+    with_time,
+)
 from pmdlib.learning.learners import Learner, MirrorDescent
 from pmdlib.learning.mirror_maps import MirrorMap, get_mirror_map
 
@@ -103,7 +103,9 @@ class Trace:
         }
         if self.potential is not None:
             columns["potential"] = self.potential[:-1].reshape(-1)
-        return pd.DataFrame(columns).assign(mirror_map=self.mirror_map, step=self.step)
+        steps = [self.step(t) if callable(self.step) else self.step for t in range(count)]
+        step = np.repeat(np.array(steps), runs)
+        return pd.DataFrame(columns).assign(mirror_map=self.mirror_map, step=step)
 
 
 def run_pmd(
@@ -208,7 +210,7 @@ def run(
     rounds = _whole_number("iterations", iterations)
     if tolerance is not None and not tolerance >= 0:
         raise PmdError(f"tolerance is {tolerance!r}, must be >= 0")
-    step = step if callable(step) else _in_arithmetic_of(game, step, "a positive number")
+    step = step if callable(step) else step_in_arithmetic_of(game, step, "a positive number")
     policy = _start(game, learner, initial_policy)
     scale = float(to_float(game.reward_bound / (1 - game.discount)))
     goal = CONVERGED_TOLERANCE * scale if tolerance is None else tolerance
@@ -259,17 +261,7 @@ def _whole_number(name: str, value: object) -> int:
 def _step_size(game: MarkovGame, mirror_map: MirrorMap, step: object) -> Any:
     if isinstance(step, str):
         return mirror_map.theory_step(game, step)
-    return _in_arithmetic_of(game, step, '"paper", "constant" or a positive number')
-
-
-def _in_arithmetic_of(game: MarkovGame, step: object, required: str) -> Any:
-    """Check a step size and turn it into the kind of number that a game is made of."""
-    number = isinstance(step, Real | fmpq | Ball) and not isinstance(step, bool)
-    if not number or not 0 < float(to_float(step)) < np.inf:
-        raise PmdError(f"step is {step!r}, must be {required}")
-    if not is_exact(game.initial):
-        return float(to_float(step))
-    return step if isinstance(step, Ball) else to_exact(step)
+    return step_in_arithmetic_of(game, step, '"paper", "constant" or a positive number')
 
 
 def _start(game: MarkovGame, learner: Learner, initial_policy: Policy | None) -> Policy:

@@ -272,6 +272,8 @@ def _entries(
     learner, game = make(), task[0]
     if not learner.uses_step:
         return [("theory's step", 1.0, False), ("best step", 1.0, False)]
+    if not game.reward_bound > 0:
+        raise PmdError("all rewards are 0: no step is better than another")
     unit = (1 - game.discount) / game.reward_bound
     score = average_regret(make, [task], iterations)
     low, high = (float(unit * end) for end in SEARCHED)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pmdlib.arithmetic import Array
+from pmdlib.arithmetic import Array, is_exact, to_exact
 from pmdlib.errors import PmdError
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.games.profiles import Profile, by_row, each_agent, told_apart
@@ -75,7 +75,8 @@ class StepSizes(Variant):
         """Let all agents move with each step size, and keep for each what its own led to."""
         policy, result = sight.evaluation.policy, None
         for factor in np.unique(self.factors):
-            own = sight.step if factor == 1 else sight.step * factor
+            like = to_exact(factor) if is_exact(sight.step) else factor
+            own = sight.step if factor == 1 else sight.step * like
             moved = self.learner.move(state, replace(sight, step=own))
             theirs = by_row(_with_batch_axes(self.factors == factor, policy), policy)
             result = moved if result is None else chosen(theirs, moved, result)

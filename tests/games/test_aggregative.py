@@ -22,7 +22,7 @@ from pmdlib.arithmetic import Ball, enclose, is_exact, precision, rationals, to_
 from pmdlib.errors import InvalidGameError, InvalidPolicyError
 from pmdlib.games.aggregative import CongestionGame, CountGame, TeamGame
 from pmdlib.games.game import MarkovGame
-from pmdlib.games.profiles import Profile, stacked
+from pmdlib.games.profiles import Profile, Roster, stacked
 from pmdlib.games.tabular import TabularGame
 from pmdlib.learning.pmd import run_pmd
 
@@ -237,6 +237,10 @@ def test_agents_are_handed_to_their_rows(rng):
     assert [len(stack) for stack in uniform.stacks] == [1, 1]
     with pytest.raises(InvalidPolicyError, match="a stack for each population"):
         check_policy(game, stacked(policy[::-1]))
+    idle = Profile([*uniform_policy(game).stacks], Roster(np.array([0, 0, 2, 2]), (2, 1)))
+    idle.stacks = (np.concatenate([idle.stacks[0]] * 2), idle.stacks[1])
+    with pytest.raises(InvalidPolicyError, match="no row that is nobody's"):
+        check_policy(game, idle)
     bad = random_policy(game, rng)
     bad.stacks[1][1, 0] = [0.5, 0.25, 0.5]
     with pytest.raises(InvalidPolicyError, match=r"policy\[agent=3\]\[s=0\] sums to 1.25"):
@@ -369,6 +373,36 @@ def test_many_different_agents_reach_a_small_gap(rng):
     assert_allclose(loads * slopes, agents * 6 / 11, rtol=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("agents", "share"),
+    [
+        ([(2, [(0,), (1,)]), (1, [(1,), (2,)])], 1.0),
+        ([(3, [(0, 1), (1, 2), (0, 2)])], 0.5),
+        (5000, 1.0),
+    ],
+)
+def test_a_kernel_may_add_up_over_facilities_in_proportion_to_their_loads(agents, share, rng):
+    parts = rng.dirichlet(np.ones(2), size=(2, 3))
+    number = agents if isinstance(agents, int) else sum(size for size, _ in agents)
+    load = np.arange(number + 1)[None, None, :, None] / number
+    kernel = share * load * parts[:, :, None, :]
+    payoffs = grid(rng, 2, 3, number + 1)
+    game = TeamGame(payoffs, agents, kernel, discount=0.5)
+    assert_allclose(evaluate(game, uniform_policy(game)).kernel.sum(axis=-1), 1)
+    with pytest.raises(InvalidGameError, match=r"sums to 0\.9"):
+        TeamGame(payoffs, agents, 0.9 * kernel, discount=0.5)
+    bent = kernel * np.where(load < 0.5, 0.5, 1.5)
+    with pytest.raises(InvalidGameError, match="must have the same sum for all loads"):
+        TeamGame(payoffs, agents, bent, discount=0.5)
+
+
+def test_a_constant_payoff_has_the_potential_that_it_has_for_any_number():
+    for agents in (4096, 4097, 50_000):
+        assert CongestionGame(np.full((1, 3, agents), 0.1), agents).phi_max == pytest.approx(
+            0.1 * agents, rel=1e-9
+        )
+
+
 # What the game says about itself
 
 
@@ -446,7 +480,7 @@ def test_bad_payoffs_are_named(payoffs, message):
         (lambda: CongestionGame(np.ones((1, 2, 3)), 3, discount=1.0), "discount is 1.0"),
         (
             lambda: TeamGame(np.ones((2, 2, 3)), 2, np.ones((2, 2, 3, 2)) / 3),
-            "kernel[s=0] sums to between 1.33",
+            "kernel[s=0] sums to 1.33",
         ),
         (
             lambda: TeamGame(np.ones((2, 2, 3)), 2, -np.ones((2, 2, 3, 2))),

@@ -17,7 +17,11 @@ from pmdlib.games import catalogue
 from pmdlib.games.families import FAMILIES, Shape, random_game
 from pmdlib.games.tabular import TabularGame
 from pmdlib.learning.compiled import compile_update
+from pmdlib.learning.feedback import ExactFeedback, NoisyFeedback
+from pmdlib.learning.iteration import LEAST_COMPILED
+from pmdlib.learning.learners import MirrorDescent
 from pmdlib.learning.mirror_maps import KL, Euclidean, MirrorMap, Tsallis
+from pmdlib.learning.pmd import run, run_pmd
 
 #: One update is some hundred roundings; each costs this much of the largest number that it meets.
 ROUNDINGS = 200 * np.finfo(float).eps
@@ -360,3 +364,45 @@ def test_the_games_of_the_catalogue_are_compiled_if_they_are_small(name):
     if update:
         paths = update.run(tuple(uniform_policy(game)), 0.1, 30)
         assert_follows(game, Euclidean(), paths, 0.1)
+
+
+# Who is compiled
+
+
+def plain_and_long(game, **options):
+    """Runs below and above the length from which runs are compiled."""
+    runs = []
+    for iterations in (LEAST_COMPILED - 1, LEAST_COMPILED):
+        trace = run(game, iterations=iterations, **options)
+        runs.append(trace.nash_gap[: LEAST_COMPILED - 1])
+    return runs
+
+
+def test_a_learner_or_feedback_of_ones_own_is_never_replaced(rng):
+    class Lazy(MirrorDescent):
+        def move(self, state, sight):
+            return state
+
+    class Reversed(ExactFeedback):
+        def averaged_q(self, evaluation):
+            return tuple(-q for q in super().averaged_q(evaluation))
+
+    game = small(rng)
+    for options in (
+        {"learner": Lazy(KL()), "step": 0.1},
+        {"learner": MirrorDescent(KL()), "step": 0.1, "feedback": Reversed()},
+    ):
+        short, long = plain_and_long(game, **options)
+        assert (short == long).all()
+
+
+def test_no_noise_is_the_exact_run_bit_for_bit_however_long(rng):
+    game = small(rng)
+    silent = NoisyFeedback(np.random.default_rng(0), 0.0)
+    exact = run_pmd(game, "kl", 0.1, LEAST_COMPILED)
+    quiet = run_pmd(game, "kl", 0.1, LEAST_COMPILED, feedback=silent)
+    assert (exact.nash_gap == quiet.nash_gap).all()
+
+
+def small(rng):
+    return TabularGame(rng.random((1, 2, 3)), np.eye(1), discount=0.0)

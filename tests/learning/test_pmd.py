@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pmdlib.analysis import bounds
 from pmdlib.analysis.equilibrium import constant_c, mismatch, nash_gap
 from pmdlib.analysis.policies import deterministic_policy, random_policy, uniform_policy
+from pmdlib.arithmetic import to_float
 from pmdlib.errors import InvalidPolicyError, NotPotentialError, PmdError
 from pmdlib.games import catalogue
 from pmdlib.games.families import FAMILIES, Shape, random_game
@@ -413,3 +414,13 @@ def test_log_c_is_the_logarithm_of_c_and_outlives_it():
     assert -1020 < tiny.log_c.min() < -800
     assert np.isfinite(tiny.log_c).all()
     assert tiny.c.min() == 0
+
+
+def test_a_schedule_is_checked_recorded_and_taken_in_the_arithmetic_of_the_game():
+    game = TabularGame(np.array([[[0.0, 1.0], [2.0, 1.0]]]), np.eye(1), discount=0.0)
+    trace = run_pmd(game, "euclidean", lambda t: 0.5 / (t + 1), 3)
+    assert trace.to_frame()["step"].tolist() == [0.5, 0.25, 0.5 / 3]
+    exact = run_pmd(game.exact(), "euclidean", lambda t: 0.5 / (t + 1), 3)
+    np.testing.assert_allclose(to_float(exact.nash_gap), trace.nash_gap, atol=1e-12)
+    with pytest.raises(PmdError, match=r"step is 0\.0, must be a positive number at iteration 1$"):
+        run_pmd(game, "kl", lambda t: 1.0 - t, 5)
