@@ -13,7 +13,7 @@ from flint import fmpq
 
 from pmdlib.analysis import bounds
 from pmdlib.arithmetic import Array, rationals, to_float
-from pmdlib.claims import constant_c, regret
+from pmdlib.claims import broken_assumptions, constant_c, improvement_coupling, regret
 from pmdlib.claims.claim import Claim, Instance
 from pmdlib.claims.instances import exact_policy
 from pmdlib.claims.ways.arena import VANISHING, Arena, descend
@@ -257,6 +257,9 @@ def search(profile: str, rng: np.random.Generator) -> Iterator[Attack]:
                 yield tensor_attack(mirror_map, num_actions, units, rng, starts=starts)
     for part in (0.125, 0.5, 1.0):
         yield slack_attack(PROGRESS, Arena((2,)), rng, starts=starts, units=part)
+    for claim in (*improvement_coupling.CLAIMS, *broken_assumptions.CLAIMS):
+        for arena in (Arena((2, 2)), Arena((2, 2, 2))) if full else (Arena((2, 2)),):
+            yield slack_attack(claim, arena, rng, starts=starts // 2, **(claim.attack or {}))
     for bits in (40, 400):
         yield rare_start_attack(bits)
     yield from long_run_attacks()
