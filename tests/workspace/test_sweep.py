@@ -552,7 +552,8 @@ def slow(log):
 
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path.insert(0, {tests!r})
 from workspace.test_sweep import slow
 from pmdlib.workspace.sweep import sweep
