@@ -149,7 +149,7 @@ def _facility_entries(game: FacilityGame) -> Array:
     A facility that agent i joins or leaves, and agent j too, adds a second difference of its term.
     """
     curvatures = _curvatures(game)
-    incidences = [_incidence(bundles, curvatures.shape[1]) for _, bundles in game.bundles]
+    incidences = game.incidences
     # Facilities that an agent may join or leave.
     optional = [uses.min(axis=0) < uses.max(axis=0) for uses in incidences]
     table = np.zeros((len(incidences),) * 2, dtype=curvatures.dtype)
@@ -165,16 +165,11 @@ def _curvatures(game: FacilityGame) -> Array:
     if isinstance(game, CongestionGame):
         bends = np.diff(game.payoffs, axis=-1)
     elif isinstance(game, TeamGame):
-        payoffs = game.payoffs.reshape(game.num_states, -1, game.num_agents + 1)
-        bends = np.diff(payoffs, n=2, axis=-1)
+        bends = np.diff(game.potential_terms, n=2, axis=-1)
     else:
         raise PmdError(f"no coupling is known of a {type(game).__name__}: its second differences")
     zeros = np.zeros_like(bends, shape=(*bends.shape[:-1], 1))  # one agent bends nothing
     return largest(np.concatenate([abs(bends), zeros], axis=-1))
-
-
-def _incidence(bundles: Any, facilities: int) -> Array:
-    return np.array([np.isin(np.arange(facilities), bundle) for bundle in bundles], dtype=int)
 
 
 def _changes(uses: Array, weights: Array) -> Array:

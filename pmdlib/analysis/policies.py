@@ -9,6 +9,7 @@ from pmdlib.arithmetic import (
     Array,
     certainly_negative,
     exact_rows,
+    eye,
     is_exact,
     not_finite,
     rationals,
@@ -138,6 +139,15 @@ def deterministic_policy(game: MarkovGame, actions: Sequence[Sequence[int]]) -> 
                 )
         policy.append(np.eye(count)[np.asarray(chosen)])
     return tuple(policy)
+
+
+def pure_policy(game: MarkovGame, actions: Array) -> tuple[Array, ...]:
+    """Return the deterministic policies (..., S, A_i) that play actions (N, ..., S), unchecked.
+
+    They are in the arithmetic of the game; `deterministic_policy` is for what comes from outside.
+    """
+    pairs = zip(game.num_actions, actions, strict=True)
+    return tuple(np.asarray(eye(count, game.initial)[own]) for count, own in pairs)
 
 
 def replace(policy: Policy, agent: int, own: Array) -> tuple[Array, ...]:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from pmdlib.analysis.equilibrium import nash_gap, solve_mdp, tie_tolerance
+from pmdlib.analysis.policies import pure_policy
 from pmdlib.analysis.values import evaluate, number_or_array
-from pmdlib.arithmetic import Array, argmax, eye, largest, smallest, to_float
+from pmdlib.arithmetic import Array, argmax, largest, smallest, to_float
 from pmdlib.errors import PmdError
 from pmdlib.games.affine import joint_loads
 from pmdlib.games.aggregative import CongestionGame, TeamGame
@@ -60,10 +61,10 @@ def stage_welfare(game: MarkovGame) -> Array:
         per_load = game.payoffs * np.arange(1, game.payoffs.shape[-1] + 1)
         table = np.concatenate([0 * per_load[..., :1], per_load], axis=-1)
     elif isinstance(game, TeamGame):
-        table = game.num_agents * game.payoffs.reshape(game.num_states, -1, game.num_agents + 1)
+        table = game.num_agents * game.potential_terms
     else:
         raise PmdError(f"no joint rewards are known for a {type(game).__name__}")
-    loads = joint_loads(game, table.shape[1])
+    loads = joint_loads(game)
     return np.asarray(sum(table[:, f, loads[..., f]] for f in range(table.shape[1])))
 
 
@@ -100,13 +101,7 @@ def social_optimum(game: MarkovGame) -> Policy:
         else:
             raise PmdError(f"planning needs a TabularGame here, not {type(game).__name__}")
         joint = np.stack(np.unravel_index(best, game.num_actions))
-    return _pure(game, joint)
-
-
-def _pure(game: MarkovGame, joint: Array) -> Policy:
-    """Deterministic policies (..., S, A_i) that play actions (N, ..., S)."""
-    pairs = zip(game.num_actions, joint, strict=True)
-    return tuple(np.asarray(eye(count, game.initial)[own]) for count, own in pairs)
+    return pure_policy(game, joint)
 
 
 def _by_loads(game: MarkovGame) -> bool:
@@ -186,7 +181,7 @@ def inefficiency(game: MarkovGame) -> Inefficiency:
         raise PmdError(f"inefficiency needs a game of one state, this one has {game.num_states}")
     welfare = stage_welfare(game)[0].reshape(-1)
     joint = np.stack(np.unravel_index(np.arange(len(welfare)), game.num_actions))
-    gap = np.asarray(nash_gap(game, _pure(game, joint[..., None])))
+    gap = np.asarray(nash_gap(game, pure_policy(game, joint[..., None])))
     stays = np.flatnonzero(gap <= tie_tolerance(game))
     if not len(stays):
         raise PmdError("the game has no pure equilibrium")

@@ -22,6 +22,7 @@ from pmdlib.claims.instances import (
 from pmdlib.errors import PmdError
 from pmdlib.games import catalogue
 from pmdlib.games.game import MarkovGame, Policy
+from pmdlib.games.profiles import each_agent
 from pmdlib.learning.mirror_maps import KL, MirrorMap, get_mirror_map
 from pmdlib.learning.pmd import Trace
 
@@ -43,9 +44,10 @@ class Step:
     def after(self) -> Evaluation:
         """Evaluation of the policies after the step."""
         # A step does not see a shift of Q; without it, exact ties stay exact.
-        moved = tuple(
-            self.mirror_map.update(own, self.size * (q - q[..., :1]))
-            for own, q in zip(self.before.policy, self.before.averaged_q, strict=True)
+        moved = each_agent(
+            lambda own, q: self.mirror_map.update(own, self.size * (q - q[..., :1])),
+            self.before.policy,
+            self.before.averaged_q,
         )
         return Evaluation(self.before.game, moved)
 

@@ -19,11 +19,12 @@ from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import Array, Ball, is_exact, log, rationals, to_exact, to_float
 from pmdlib.claims.claim import Claim, Comparison, Control, Instance, Sizes, value_rounding
 from pmdlib.claims.instances import POSITIVE
+from pmdlib.claims.one_step import Step
 from pmdlib.claims.ways.attacks import Population
 from pmdlib.games import catalogue
 from pmdlib.games.aggregative import CountGame, TeamGame
 from pmdlib.games.game import MarkovGame, Policy
-from pmdlib.games.profiles import Profile, Roster, each_agent
+from pmdlib.games.profiles import Profile, Roster
 from pmdlib.learning.mirror_maps import KL, Euclidean, MirrorMap
 
 #: Largest steps in 1/Qmax: the Euclidean one is this over Λ, safe by theorem; half-face falls
@@ -49,12 +50,9 @@ def change(game: MarkovGame, policy: Policy, mirror_map: MirrorMap, step: Any) -
 
     Agents who share a policy are moved once, so that it costs the same for any number of them.
     """
-    before = Evaluation(game, policy)
-    moved = each_agent(
-        lambda own, q: mirror_map.update(own, step * (q - q[..., :1])), policy, before.averaged_q
-    )
-    after = Evaluation(game, moved)
-    return np.asarray((after.potential_values - before.potential_values)[..., 0])
+    taken = Step(Evaluation(game, policy), mirror_map, step)
+    change = taken.after.potential_values - taken.before.potential_values
+    return np.asarray(change[..., 0])
 
 
 def half_face_change(agents: int, actions: int, q_step: Any, delta: Any) -> Any:

@@ -136,20 +136,15 @@ def pigou(constant: Any = 2.0, agents: int = 2) -> CongestionGame:
     return affine_congestion(np.array([1.0, 0.0]), np.array([0.0, constant]), agents)
 
 
-def uses(game: FacilityGame, facilities: int) -> list[Array]:
+def uses(game: FacilityGame) -> list[Array]:
     """Say which facilities each action of each agent uses: N arrays (A_i, F) of int."""
-    tables = []
-    for size, bundles in game.bundles:
-        table = np.zeros((len(bundles), facilities), dtype=int)
-        for action, bundle in enumerate(bundles):
-            table[action, list(bundle)] = 1
-        tables += [table] * size
-    return tables
+    populations = zip(game.populations, game.incidences, strict=True)
+    return [incidence for size, incidence in populations for _ in range(size)]
 
 
-def joint_loads(game: FacilityGame, facilities: int) -> Array:
+def joint_loads(game: FacilityGame) -> Array:
     """Count the users of each facility for every joint action: (A_1, .., A_N, F) of int."""
-    pairs = zip(uses(game, facilities), np.indices(game.num_actions), strict=True)
+    pairs = zip(uses(game), np.indices(game.num_actions), strict=True)
     return np.asarray(sum(table[actions] for table, actions in pairs))
 
 
@@ -158,12 +153,12 @@ def tabular(game: CongestionGame) -> TabularGame:
     states, facilities, _ = game.payoffs.shape
     free = 0 * game.payoffs[..., :1]
     paid = np.concatenate([free, game.payoffs], axis=-1)
-    summed = np.concatenate([free, np.cumsum(game.payoffs, axis=-1)], axis=-1)
-    loads = joint_loads(game, facilities)
+    summed = game.potential_terms
+    loads = joint_loads(game)
     each = np.stack([paid[:, f, loads[..., f]] for f in range(facilities)], axis=-1)
     rewards = [
         (each * table[actions]).sum(axis=-1)
-        for table, actions in zip(uses(game, facilities), np.indices(game.num_actions), strict=True)
+        for table, actions in zip(uses(game), np.indices(game.num_actions), strict=True)
     ]
     rosenthal = sum(summed[:, f, loads[..., f]] for f in range(facilities))
     return TabularGame(

@@ -18,8 +18,8 @@ from pmdlib.arithmetic import (
     to_float,
 )
 from pmdlib.errors import InvalidGameError
-from pmdlib.games.checks import SUM_TOLERANCE, real_table
-from pmdlib.games.facilities import Bundles, FacilityGame, load_table
+from pmdlib.games.checks import SUM_TOLERANCE, load_table, real_table
+from pmdlib.games.facilities import Bundles, FacilityGame
 from pmdlib.games.game import Policy
 from pmdlib.games.profiles import Profile, each_agent
 
@@ -80,20 +80,21 @@ class CongestionGame(FacilityGame):
         _check_loads(table.shape[2], self.num_agents, "one for each load from 1")
 
     @cached_property
-    def _potential_terms(self) -> Array:
+    def potential_terms(self) -> Array:
+        """Rosenthal's sums of payoffs up to each load, (S, F, N + 1)."""
         start = np.zeros_like(self.payoffs[..., :1])
         return np.concatenate([start, np.cumsum(self.payoffs, axis=-1)], axis=-1)
 
     @cached_property
     def _potential_tables(self) -> Array:
         """W and what one more user adds to it, for each load of the others: (S, F, 2, N)."""
-        return np.stack([self._potential_terms[..., :-1], self.payoffs], axis=-2)
+        return np.stack([self.potential_terms[..., :-1], self.payoffs], axis=-2)
 
     @cached_property
     def reward_bound(self) -> Any:
         """Largest absolute reward of any agent, or an upper bound where actions are bundles."""
         paid = largest(largest(abs(self.payoffs)), axis=0)
-        return largest(np.concatenate([part @ paid for part in self._incidences])).item()
+        return largest(np.concatenate([part @ paid for part in self.incidences])).item()
 
     def average_rewards(self, policy: Policy) -> Policy:
         """Average each agent's reward over the others' actions: N arrays (..., S, A_i)."""
@@ -225,7 +226,7 @@ class TeamGame(FacilityGame):
                 return None
             slopes.append(slope)
             total = total + row[a] - slope * int(a)
-        for size, incidence in zip(self.populations, self._incidences, strict=True):
+        for size, incidence in zip(self.populations, self.incidences, strict=True):
             gains = incidence @ np.array(slopes, dtype=terms.dtype)
             if largest(abs(gains - gains[0])) * self.num_agents > tolerance:
                 return None
@@ -233,8 +234,14 @@ class TeamGame(FacilityGame):
         return total
 
     @property
-    def _potential_terms(self) -> Array:
+    def potential_terms(self) -> Array:
+        """What each facility adds to the common reward, (S, F, N + 1)."""
         return self._payoffs
+
+    @property
+    def facility_kernel(self) -> Array | None:
+        """Part of each facility in the next state's probabilities, (S, F, N + 1, S); or None."""
+        return self._moved
 
     @cached_property
     def reward_bound(self) -> Any:

@@ -77,6 +77,20 @@ def check_finite(name: str, tables: Sequence[Array] | Array) -> None:
             )
 
 
+def load_table(name: str, values: Any, axes: tuple[str, ...]) -> Array:
+    """Check a table of finite numbers by state, facility and load; raises InvalidGameError."""
+    table = real_table(name, values)
+    if table.ndim != len(axes) or 0 in table.shape:
+        raise InvalidGameError(
+            f"{name} have shape {table.shape}, must be ({', '.join(axes)}) with no empty axis"
+        )
+    bad = np.argwhere(not_finite(table))
+    if len(bad):
+        where = tuple(int(i) for i in bad[0])
+        raise InvalidGameError(f"{name}{list(where)} is {table[where]}, must be finite")
+    return table
+
+
 def check_size(rewards: Array, discount: Any) -> None:
     """Refuse rewards whose values, or differences of values, would overflow."""
     if is_exact(rewards):

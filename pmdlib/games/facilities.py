@@ -20,7 +20,6 @@ from pmdlib.arithmetic import (
     is_exact,
     largest,
     maximum,
-    not_finite,
     smallest,
     to_exact,
 )
@@ -29,11 +28,11 @@ from pmdlib.games.checks import (
     check_discount,
     check_initial,
     check_kernel,
-    real_table,
 )
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.games.loads import average_over_load, expect_load
 from pmdlib.games.profiles import Profile, Roster
+from pmdlib.whole import is_whole
 
 #: Facilities that each action uses: ``[(0,), (1, 2)]`` are two actions, one of two facilities.
 Bundles = Sequence[Sequence[int]]
@@ -72,7 +71,8 @@ class FacilityGame(MarkovGame):
         self.bundles = groups
         self.populations = tuple(size for size, _ in groups)
         self.num_actions = tuple(len(bundles) for size, bundles in groups for _ in range(size))
-        self._incidences = tuple(_incidence(bundles, facilities) for _, bundles in groups)
+        #: Whether each action uses each facility, for each population: (A_i, F) of 0 and 1.
+        self.incidences = tuple(_incidence(bundles, facilities) for _, bundles in groups)
         self._exogenous: Array | None = None
         if kernel is not None:
             self._exogenous = check_kernel(kernel, states, (), identical=False)[1]
@@ -113,7 +113,7 @@ class FacilityGame(MarkovGame):
         """Probability that an agent of each row uses each facility: (..., S, F, R)."""
         users = [
             np.moveaxis(stack @ incidence, 0, -1)
-            for stack, incidence in zip(policy.stacks, self._incidences, strict=True)
+            for stack, incidence in zip(policy.stacks, self.incidences, strict=True)
         ]
         return np.concatenate(users, axis=-1)
 
@@ -129,7 +129,7 @@ class FacilityGame(MarkovGame):
     def expected_potential(self, policy: Policy) -> Array:
         """Average the stage potential over all agents, plus `potential_shift`: (..., S)."""
         profile = self.arrange(policy)
-        terms = self._potential_terms[:, :, None, :]
+        terms = self.potential_terms[:, :, None, :]
         means = expect_load(terms, self._users(profile), profile.roster.counts)
         return np.asarray(means[..., 0].sum(axis=-1) + self.potential_shift)
 
@@ -138,7 +138,7 @@ class FacilityGame(MarkovGame):
         ends = policy.roster.ends[:-1]
         columns = np.split(np.moveaxis(added, -1, 0), ends)
         sums = [
-            part @ incidence.T for part, incidence in zip(columns, self._incidences, strict=True)
+            part @ incidence.T for part, incidence in zip(columns, self.incidences, strict=True)
         ]
         if base is not None:
             bases = np.split(np.moveaxis(base, -1, 0)[..., None], ends)
@@ -164,13 +164,13 @@ class FacilityGame(MarkovGame):
 
     @property
     @abstractmethod
-    def _potential_terms(self) -> Array:
+    def potential_terms(self) -> Array:
         """Terms W (S, F, N + 1) of the stage potential φ = Σ_f W_f(load of f), before any shift."""
 
     @cached_property
     def _potential_extremes(self) -> tuple[Any, Any]:
         """Lower and upper bound of the stage potential, before any shift."""
-        return self.extremes(self._potential_terms)
+        return self.extremes(self.potential_terms)
 
     @cached_property
     def potential_shift(self) -> Any:
@@ -206,10 +206,9 @@ class FacilityGame(MarkovGame):
     @cached_property
     def _picks_one(self) -> bool:
         """Whether every agent picks exactly one facility, any of them."""
-        size = self._incidences[0].shape[1]
         return all(
-            (part.sum(axis=1) == 1).all() and (part.sum(axis=0) > 0).all() and part.shape[1] == size
-            for part in self._incidences
+            (part.sum(axis=1) == 1).all() and (part.sum(axis=0) > 0).all()
+            for part in self.incidences
         )
 
     def _extremes_apart(self, terms: Array) -> tuple[Any, Any]:
@@ -222,8 +221,8 @@ class FacilityGame(MarkovGame):
     def _reachable(self) -> tuple[Array, Array]:
         """Least and largest load that each facility may have, (F,) each."""
         sizes = np.array(self.populations)
-        least = sizes @ np.stack([part.min(axis=0) for part in self._incidences])
-        most = sizes @ np.stack([part.max(axis=0) for part in self._incidences])
+        least = sizes @ np.stack([part.min(axis=0) for part in self.incidences])
+        most = sizes @ np.stack([part.max(axis=0) for part in self.incidences])
         return least, most
 
 
@@ -270,7 +269,7 @@ def _number(array: Array) -> Any:
 
 
 def _populations(agents: Any, facilities: int) -> list[tuple[int, list[tuple[int, ...]]]]:
-    if isinstance(agents, int | np.integer) and not isinstance(agents, bool):
+    if is_whole(agents):
         agents = [(agents, [(facility,) for facility in range(facilities)])]
     try:
         groups = [
@@ -285,8 +284,7 @@ def _populations(agents: Any, facilities: int) -> list[tuple[int, list[tuple[int
     if not groups:
         raise InvalidGameError("agents are empty: a game needs at least one agent")
     for number, (size, bundles) in enumerate(groups):
-        whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
-        if not whole or size < 1:
+        if not is_whole(size) or size < 1:
             raise InvalidGameError(
                 f"agents[population={number}] are {size!r}, must be a whole number >= 1"
             )
@@ -327,17 +325,3 @@ def _entry_identity(entry: Any) -> Any:
     if isinstance(entry, Ball):
         return entry.arb.mid().man_exp(), entry.arb.rad().man_exp()
     return entry if isinstance(entry, Hashable) else id(entry)
-
-
-def load_table(name: str, values: Any, axes: tuple[str, ...]) -> Array:
-    """Check a table of finite numbers by state, facility and load; raises InvalidGameError."""
-    table = real_table(name, values)
-    if table.ndim != len(axes) or 0 in table.shape:
-        raise InvalidGameError(
-            f"{name} have shape {table.shape}, must be ({', '.join(axes)}) with no empty axis"
-        )
-    bad = np.argwhere(not_finite(table))
-    if len(bad):
-        where = tuple(int(i) for i in bad[0])
-        raise InvalidGameError(f"{name}{list(where)} is {table[where]}, must be finite")
-    return table

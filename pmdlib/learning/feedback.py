@@ -26,6 +26,7 @@ from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.games.profiles import each_agent, stacked, stacked_like
 from pmdlib.learning.returns import Experience, FirstVisits, capped_q, explore, own_returns
 from pmdlib.learning.simulation import Moment, Simulator, play
+from pmdlib.whole import whole_number
 
 
 class Feedback(ABC):
@@ -116,7 +117,7 @@ class SampledFeedback(Feedback):
 
     def __init__(self, rng: np.random.Generator, horizon: int | None) -> None:
         self.rng = _generator(rng)
-        self.horizon = None if horizon is None else _count("horizon", horizon)
+        self.horizon = None if horizon is None else whole_number("horizon", horizon)
         self.steps = 0
 
     @abstractmethod
@@ -163,7 +164,7 @@ class MonteCarloFeedback(SampledFeedback):
         self, rng: np.random.Generator, samples: int, *, horizon: int | None = None
     ) -> None:
         super().__init__(rng, horizon)
-        self.samples = _count("samples", samples)
+        self.samples = whole_number("samples", samples)
 
     def sample(self, game: MarkovGame, policy: Policy) -> list[Array]:
         """Draw the returns of all roll-outs under a single policy: N arrays (S, A_i, samples)."""
@@ -247,7 +248,7 @@ class BanditFeedback(SampledFeedback):
         horizon: int | None = None,
     ) -> None:
         super().__init__(rng, horizon)
-        self.trajectories = _count("trajectories", trajectories)
+        self.trajectories = whole_number("trajectories", trajectories)
         self.exploration = _probability("exploration", exploration)
         if weighting not in WEIGHTINGS:
             raise PmdError(f"weighting is {weighting!r}, must be one of {WEIGHTINGS}")
@@ -326,8 +327,8 @@ class TemporalDifferenceFeedback(SampledFeedback):
         *,
         exploration: float = 0.0,
     ) -> None:
-        super().__init__(rng, _count("horizon", horizon))
-        self.trajectories = _count("trajectories", trajectories)
+        super().__init__(rng, whole_number("horizon", horizon))
+        self.trajectories = whole_number("trajectories", trajectories)
         self.exploration = _probability("exploration", exploration)
 
     def estimate(self, game: MarkovGame, policy: Policy) -> list[Array]:
@@ -368,12 +369,6 @@ def _generator(rng: object) -> np.random.Generator:
     if not isinstance(rng, np.random.Generator):
         raise PmdError(f"rng is {rng!r}, must be a generator, such as np.random.default_rng(0)")
     return rng
-
-
-def _count(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise PmdError(f"{name} is {value!r}, must be a whole number >= 1")
-    return int(value)
 
 
 def _probability(name: str, value: float) -> float:

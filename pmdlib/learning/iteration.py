@@ -46,14 +46,9 @@ class Stretch:
 
     @property
     def last(self) -> Policy:
-        """The last policy."""
-        return self.policy(-1)
-
-    def policy(self, index: int) -> Policy:
-        """Return the policy at a place of the stretch, N arrays (..., S, A_i)."""
-        return each_agent(
-            lambda own: np.take(own, index, _time_axis(self.following)), self.following
-        )
+        """The last policy, N arrays (..., S, A_i)."""
+        axis = _time_axis(self.following)
+        return each_agent(lambda own: np.take(own, -1, axis), self.following)
 
     def until(self, tolerance: float) -> "Stretch | None":
         """Cut after the first iterate whose Nash gap, in every run, is within a tolerance."""

@@ -28,6 +28,7 @@ from pmdlib.learning.iteration import (
 )
 from pmdlib.learning.learners import Learner, MirrorDescent
 from pmdlib.learning.mirror_maps import MirrorMap, get_mirror_map
+from pmdlib.whole import whole_number
 
 #: Without a tolerance of its own, a run counts as converged when its last Nash gap is below this
 #: times max|r|/(1-γ): no agent can gain a visible digit.
@@ -207,7 +208,7 @@ def run(
     Trace
         Its Nash gap, potential and c are always exact, whatever the feedback.
     """
-    rounds = _whole_number("iterations", iterations)
+    rounds = whole_number("iterations", iterations)
     if tolerance is not None and not tolerance >= 0:
         raise PmdError(f"tolerance is {tolerance!r}, must be >= 0")
     step = step if callable(step) else step_in_arithmetic_of(game, step, "a positive number")
@@ -250,12 +251,6 @@ def run(
         policies=along_time(kept) if record_policies else (),
         tolerance=goal,
     )
-
-
-def _whole_number(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise PmdError(f"{name} is {value!r}, must be a whole number >= 1")
-    return int(value)
 
 
 def _step_size(game: MarkovGame, mirror_map: MirrorMap, step: object) -> Any:

@@ -80,13 +80,13 @@ class _ByLoads(Mechanics):
 
     def __init__(self, game: CongestionGame | TeamGame) -> None:
         self.team = isinstance(game, TeamGame)
-        self.payoffs = game._payoffs if isinstance(game, TeamGame) else game.payoffs
-        self.moved = None if game.exogenous_kernel is not None else getattr(game, "_moved", None)
+        self.payoffs = game.potential_terms if isinstance(game, TeamGame) else game.payoffs
+        self.moved = game.facility_kernel if isinstance(game, TeamGame) else None
         fixed = game.exogenous_kernel
         self.following = None if fixed is None else thresholds(fixed)
         ends = np.cumsum(game.populations)
         starts = [0, *ends[:-1]]
-        self.groups = [*zip(map(slice, starts, ends), game._incidences, strict=True)]
+        self.groups = [*zip(map(slice, starts, ends), game.incidences, strict=True)]
         self.facilities = np.arange(self.payoffs.shape[1])
 
     def outcomes(self, states: Array, actions: Array) -> tuple[Array, Array]:

@@ -12,6 +12,7 @@ from pmdlib.errors import PmdError
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.games.profiles import Profile, by_row, each_agent, told_apart
 from pmdlib.learning.learners import Learner, Sight
+from pmdlib.whole import whole_number
 
 
 class Variant(Learner):
@@ -153,10 +154,7 @@ class Delayed(Variant):
 
     def __init__(self, learner: Learner, delay: int) -> None:
         super().__init__(learner, f"delay {delay}")
-        given: object = delay
-        if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 0:
-            raise PmdError(f"delay is {delay!r}, must be a whole number >= 0")
-        self.delay = int(given)
+        self.delay = whole_number("delay", delay, 0)
 
     def begin(self, policy: Policy) -> dict[str, Any]:
         """State of the learner, and nothing seen yet."""

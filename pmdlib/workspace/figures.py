@@ -98,15 +98,19 @@ def save_figure(figure: "Figure", name: str) -> None:
     Writes to the directory that the environment variable PMDLIB_FIGURES names (the runner sets
     it), otherwise to the figures/ of the workspace that the current directory lies in.
     """
+    write_figure(figure, _directory(name) / name)
+
+
+def write_figure(figure: "Figure", path: Path) -> None:
+    """Write a figure as PATH.svg and PATH.pdf, the same bytes on every run."""
     import matplotlib as mpl
 
-    directory = _directory(name)
     for extension, dates in (("svg", ("Date",)), ("pdf", ("CreationDate", "ModDate", "Producer"))):
         content = io.BytesIO()
         metadata = dict.fromkeys((*dates, "Creator"))
         with mpl.rc_context({"svg.hashsalt": "pmdlib"}):
             figure.savefig(content, format=extension, metadata=metadata)
-        write_atomically(directory / f"{name}.{extension}", content.getvalue())
+        write_atomically(path.with_name(f"{path.name}.{extension}"), content.getvalue())
 
 
 def _directory(name: str) -> Path:

@@ -13,9 +13,10 @@ from tqdm import tqdm
 from pmdlib.errors import PmdError
 from pmdlib.files import write_atomically
 from pmdlib.learning.pmd import PROGRESS_DELAY
+from pmdlib.whole import whole_number
 from pmdlib.workspace.files import WorkspaceError, find_root
 from pmdlib.workspace.parallel import Lost
-from pmdlib.workspace.runs.grid import check_call, is_whole, key_of, make_points, make_seeds
+from pmdlib.workspace.runs.grid import check_call, key_of, make_points, make_seeds
 from pmdlib.workspace.runs.rows import Table, decode, encode_error, failed, gather
 from pmdlib.workspace.runs.runners import run_here, run_on_cluster
 from pmdlib.workspace.runs.task import Refused, Run
@@ -133,9 +134,7 @@ def _check_workers(workers: int | None) -> int:
     if workers is None:
         usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
         return len(usable(0))
-    if not is_whole(workers) or workers < 1:
-        raise PmdError(f"workers is {workers!r}, must be a whole number >= 1")
-    return workers
+    return whole_number("workers", workers)
 
 
 def _folder(folder: str | Path | None) -> Path:

@@ -4,19 +4,17 @@ Writes figures/bench.md, .svg and .pdf. They differ from run to run and from mac
 nothing else writes them.
 """
 
-import io
 import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 from benchmarks import certified, counts, dense, dispatch, distancing, sampling, small
 from benchmarks.measuring import Row
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from pmdlib.files import write_atomically
-from pmdlib.workspace.figures import COLORS, use_style
+from pmdlib.workspace.figures import COLORS, use_style, write_figure
 from pmdlib.workspace.tables import columns
 
 FIGURES = Path(__file__).parents[2] / "figures"
@@ -96,12 +94,7 @@ def draw(rows: Sequence[Row]) -> None:
             horizontalalignment=side,
             fontsize="small",
         )
-    for extension, dates in (("svg", ("Date",)), ("pdf", ("CreationDate", "ModDate", "Producer"))):
-        content = io.BytesIO()
-        metadata = dict.fromkeys((*dates, "Creator"))
-        with mpl.rc_context({"svg.hashsalt": "pmdlib"}):
-            figure.savefig(content, format=extension, metadata=metadata)
-        write_atomically(FIGURES / f"bench.{extension}", content.getvalue())
+    write_figure(figure, FIGURES / "bench")
     plt.close(figure)
 
 

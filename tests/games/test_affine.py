@@ -46,7 +46,7 @@ def test_the_dense_form_of_an_exact_game_is_exact():
 
 
 def test_joint_loads_of_the_triangle():
-    loads = joint_loads(triangle(), 6)
+    loads = joint_loads(triangle())
     assert loads[0, 0, 0].tolist() == [1] * 6
     assert loads[1, 1, 1].tolist() == [2, 2, 2, 1, 1, 1]
 

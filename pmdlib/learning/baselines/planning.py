@@ -2,15 +2,9 @@
 
 import numpy as np
 
-from pmdlib.analysis.equilibrium import (
-    solve_mdp,
-    tie_tolerance,
-)
-from pmdlib.arithmetic import (
-    Array,
-    argmax,
-    eye,
-)
+from pmdlib.analysis.equilibrium import solve_mdp, tie_tolerance
+from pmdlib.analysis.policies import pure_policy
+from pmdlib.arithmetic import Array, argmax
 from pmdlib.errors import PmdError
 from pmdlib.games.game import InducedMDP, MarkovGame, Policy
 from pmdlib.games.profiles import stacked_like
@@ -82,6 +76,4 @@ def best_joint_policy(game: MarkovGame) -> Policy:
 
 def _played(game: MarkovGame, joint: Array) -> tuple[Array, ...]:
     """Deterministic policies (..., S, A_i) that play these joint actions (..., S)."""
-    each = np.unravel_index(joint, game.num_actions)
-    pure = (eye(actions, game.initial) for actions in game.num_actions)
-    return tuple(np.asarray(own[chosen]) for own, chosen in zip(pure, each, strict=True))
+    return pure_policy(game, np.stack(np.unravel_index(joint, game.num_actions)))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pmdlib.errors import PmdError
+from pmdlib.whole import is_whole
 
 Point = dict[str, Any]
 
@@ -69,11 +70,6 @@ def make_seeds(seeds: Any) -> list[int]:
     if not found or len(set(found)) < len(found):
         raise PmdError(f"seeds is {found}, must hold at least one, and none twice")
     return [int(seed) for seed in found]
-
-
-def is_whole(value: Any) -> bool:
-    """Say whether a value is a whole number, Python's or NumPy's."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def check_call(function: Callable[..., Any], point: Point) -> None:
