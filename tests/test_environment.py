@@ -13,14 +13,23 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 
 # conda-forge's name -> PyPI's, where they differ.
-PYPI_NAMES = {"dask-core": "dask", "matplotlib-base": "matplotlib", "seaborn-base": "seaborn"}
+PYPI_NAMES = {
+    "dask-core": "dask",
+    "matplotlib-base": "matplotlib",
+    "python-build": "build",
+    "seaborn-base": "seaborn",
+}
+# Its own extras, which the development group takes in; their packages are looked at themselves.
+OWN = {"pmdlib[site]"}
 # What conda needs in order to install pmdlib itself.
-CONDA_ONLY = {"pip"}
+CONDA_ONLY = {"pip", "-e"}
 
 
 def conda_ranges(environment):
     """PyPI name -> range, for each conda package of environment.yml."""
-    packages = (entry for entry in environment["dependencies"] if isinstance(entry, str))
+    listed = environment["dependencies"]
+    packages = [entry for entry in listed if isinstance(entry, str)]
+    packages += [line for entry in listed if isinstance(entry, dict) for line in entry["pip"]]
     pairs = (package.partition(" ")[::2] for package in packages)
     return {
         PYPI_NAMES.get(name, name): SpecifierSet(versions)
@@ -31,8 +40,9 @@ def conda_ranges(environment):
 
 def project_ranges(project):
     """Name -> range, for Python and each direct requirement of pyproject.toml."""
-    listed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    requirements = [Requirement(line) for line in listed]
+    extras = project["project"]["optional-dependencies"].values()
+    groups = (project["project"]["dependencies"], *extras, project["dependency-groups"]["dev"])
+    requirements = [Requirement(line) for group in groups for line in group if line not in OWN]
     ranges = {canonicalize_name(each.name): each.specifier for each in requirements}
     return {"python": SpecifierSet(project["project"]["requires-python"])} | ranges
 
@@ -84,7 +94,7 @@ def test_files_agree(files):
 
 
 def test_conda_installs_pmdlib_from_the_checkout(files):
-    assert files[0]["dependencies"][-1] == {"pip": ["-e ."]}
+    assert files[0]["dependencies"][-1]["pip"][-1] == "-e ."
 
 
 def test_every_locked_file_has_a_hash(files):
