@@ -126,3 +126,33 @@ def _scrub(text: str, pairs: Replacements) -> str:
     for path, word in pairs:
         text = path.sub(word, text)
     return text
+
+
+def with_prose(source: Mapping[str, Any], executed: Mapping[str, Any]) -> str:
+    """Return an executed notebook with the prose of a source whose code is the same.
+
+    Parameters
+    ----------
+    source : mapping
+        The notebook.
+    executed : mapping
+        Its clean executed copy, of which code cells and outputs are kept.
+
+    Returns
+    -------
+    str
+        The notebook of format 4.5, as text.
+    """
+    import nbformat
+
+    ran = iter([cell for cell in executed["cells"] if cell["cell_type"] == "code"])
+    cells: list[dict[str, Any]] = []
+    for index, cell in enumerate(source["cells"]):
+        if cell["cell_type"] != "code":
+            cells.append(_clean_cell(cell, index, {cell.get("id")}, []))
+            continue
+        cells.append(next(ran))
+        if "parameters" in cell["metadata"].get("tags", ()):
+            cells.append(next(ran))  # papermill put the values given after their defaults
+    clean = {**executed, "cells": cells}
+    return f"{nbformat.writes(nbformat.from_dict(clean))}\n"  # type: ignore[no-untyped-call]

@@ -18,7 +18,10 @@ SINGLE_THREAD = dict.fromkeys(
 )
 """One thread to a process: the jobs share the cores, and sums keep their order."""
 
-KERNEL = SINGLE_THREAD | {
+NO_THREADS = SINGLE_THREAD | {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+"""Under this the server from which processes are forked has one thread, as forking demands."""
+
+KERNEL = NO_THREADS | {
     "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one of the user's
     "LC_ALL": "C.UTF-8",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",

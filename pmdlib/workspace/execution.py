@@ -3,18 +3,34 @@
 import json
 import logging
 import os
+import platform
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pmdlib.workspace import parallel
 from pmdlib.workspace.cleaning import clean_notebook
 from pmdlib.workspace.environment import KERNEL, environment
 from pmdlib.workspace.figures import DIRECTORY_VARIABLE
 from pmdlib.workspace.ledger import Entry, read_verdicts
+
+PROVISIONER = "pmdlib-forked"
+"""The name in pyproject.toml under which jupyter_client finds the provisioner of forked kernels."""
+
+FORKED, PLAIN = "forked", "plain"
+"""Kernels forked from a server that has imported the libraries; kernels that import by themselves.
+
+Both give the same outputs. Forking takes Linux, and a process that `run_parallel` made.
+"""
+
+CELL = "cell"
+"""What is told while a notebook runs: (CELL, number of the cell, number of cells)."""
 
 LONGEST_ADDRESS = 100
 """Characters of a socket file's name, less its number; the system's limit is 104 or more."""
@@ -28,25 +44,27 @@ class Task:
 
     Parameters
     ----------
-    path : Path
-        The notebook, absolute; it runs in its own directory.
+    name : str
+        The notebook's name.
+    source : str
+        The notebook, as text: what is executed is what the record of its inputs is about.
     parameters : mapping
         Values for its cell tagged ``parameters``.
     timeout : float
         Seconds that its cells may take together.
     root : Path
-        The workspace, whose path does not belong in outputs.
+        The workspace, absolute; its path does not belong in outputs. Where it does not exist, on
+        another machine, an empty one stands for it.
+    kernel : "forked" or "plain"
+        How the kernel starts.
     """
 
-    path: Path
+    name: str
+    source: str
     parameters: Mapping[str, Any]
     timeout: float
     root: Path
-
-    @property
-    def name(self) -> str:
-        """The notebook's name."""
-        return self.path.stem
+    kernel: str = FORKED
 
 
 @dataclass(frozen=True)
@@ -67,6 +85,10 @@ class Outcome:
         File name -> content.
     seconds : float
         How long it took.
+    finished : str
+        When it ended, UTC.
+    machine : dict
+        Where it ran, and with which kind of kernel.
     """
 
     name: str
@@ -75,6 +97,8 @@ class Outcome:
     verdicts: dict[str, Entry] = field(default_factory=dict)
     figures: dict[str, bytes] = field(default_factory=dict)
     seconds: float = 0.0
+    finished: str = ""
+    machine: dict[str, Any] = field(default_factory=dict)
 
 
 def execute_one(task: Task) -> Outcome:
@@ -94,40 +118,59 @@ def execute_one(task: Task) -> Outcome:
     Outcome
         The clean executed copy, the verdicts and figures, or the cause of failure.
     """
-    import nbformat
-
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pmdlib-", ignore_cleanup_errors=True) as name:
         private = Path(name)
-        figures = private / "figures"
-        figures.mkdir()
+        for folder in ("figures", "runtime", "notebooks"):
+            (private / folder).mkdir()
+        (private / "pyproject.toml").touch()  # so that it can stand for the workspace
+        there = (task.root / "notebooks").is_dir()
         variables = KERNEL | {
-            DIRECTORY_VARIABLE: str(figures),
+            DIRECTORY_VARIABLE: str(private / "figures"),
             "IPYTHONDIR": str(private / "ipython"),  # no personal start-up files
             "JUPYTER_RUNTIME_DIR": str(private / "runtime"),
         }
-        executed = private / task.path.name
+        kernel = task.kernel if sys.platform == "linux" and parallel.is_worker() else PLAIN
+        if kernel == FORKED:
+            variables["JUPYTER_DEFAULT_PROVISIONER_NAME"] = PROVISIONER
         with environment(variables):
-            cause = _run_papermill(task, executed, private / "runtime")
-        source = json.loads(task.path.read_text(encoding="utf-8"))
-        if not executed.is_file():
-            return Outcome(task.name, cause, seconds=time.monotonic() - start)
-        notebook = nbformat.read(executed, as_version=4)  # type: ignore[no-untyped-call]
-        cause = cause or _unfinished(notebook)
-        identities = {cell["id"] for cell in source["cells"] if "id" in cell}
-        clean = clean_notebook(notebook, identities, {private: "<tmp>", task.root: "."})
-        text = nbformat.writes(nbformat.from_dict(clean))  # type: ignore[no-untyped-call]
-        return Outcome(
-            task.name,
-            cause,
-            f"{text}\n",
-            read_verdicts(clean),
-            {path.name: path.read_bytes() for path in sorted(figures.iterdir())},
-            time.monotonic() - start,
-        )
+            cause = _run_papermill(task, private, (task.root if there else private) / "notebooks")
+        outcome = _outcome(task, private, cause)
+    return replace(
+        outcome,
+        seconds=time.monotonic() - start,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine={
+            "kernel": kernel,
+            "platform": platform.platform(),
+            "processors": os.cpu_count(),
+            "python": platform.python_version(),
+        },
+    )
 
 
-def _run_papermill(task: Task, executed: Path, runtime: Path) -> str | None:
+def _outcome(task: Task, private: Path, cause: str | None) -> Outcome:
+    """Gather what an execution left in its private place."""
+    import nbformat
+
+    executed = private / f"{task.name}.ipynb"
+    if not executed.is_file():
+        return Outcome(task.name, cause)
+    notebook = nbformat.read(executed, as_version=4)  # type: ignore[no-untyped-call]
+    identities = {cell["id"] for cell in json.loads(task.source)["cells"] if "id" in cell}
+    clean = clean_notebook(notebook, identities, {private: "<tmp>", task.root: "."})
+    text = nbformat.writes(nbformat.from_dict(clean))  # type: ignore[no-untyped-call]
+    figures = sorted((private / "figures").iterdir())
+    return Outcome(
+        task.name,
+        cause or _unfinished(notebook),
+        f"{text}\n",
+        read_verdicts(clean),
+        {path.name: path.read_bytes() for path in figures},
+    )
+
+
+def _run_papermill(task: Task, private: Path, directory: Path) -> str | None:
     """Execute into a file, which is saved after each cell; return the cause of a failure."""
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -135,6 +178,9 @@ def _run_papermill(task: Task, executed: Path, runtime: Path) -> str | None:
 
     for logger in ("papermill", "traitlets"):
         logging.getLogger(logger).setLevel(logging.CRITICAL)
+    source, executed = private / "source.ipynb", private / f"{task.name}.ipynb"
+    source.write_text(task.source, encoding="utf-8")
+    count = len(json.loads(task.source)["cells"]) + bool(task.parameters)
     started: list[float] = []
 
     def left(cell: object) -> float:
@@ -145,16 +191,17 @@ def _run_papermill(task: Task, executed: Path, runtime: Path) -> str | None:
 
     try:
         papermill.execute_notebook(
-            str(task.path),
+            str(source),
             str(executed),
             parameters=dict(task.parameters),
-            cwd=str(task.path.parent),
+            cwd=str(directory),
             progress_bar=False,
             coalesce_streams=True,
             extra_arguments=["--log-level=40"],  # or each kernel warns of its TCP ports
             shutdown_kernel="immediate",
-            config=_connection(runtime),
+            config=_connection(private / "runtime"),
             timeout_func=left,
+            on_cell_start=lambda cell, cell_index: parallel.tell((CELL, cell_index + 1, count)),
         )
     except PapermillExecutionError as error:
         message = " ".join(_COLOR.sub("", f"{error.ename}: {error.evalue}").split())
@@ -177,7 +224,6 @@ def _connection(runtime: Path) -> Any:
     """
     from traitlets.config import Config
 
-    runtime.mkdir(exist_ok=True)
     address = str(runtime / "kernel")
     if os.name != "posix" or len(address) > LONGEST_ADDRESS:
         return Config()

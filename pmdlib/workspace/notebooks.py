@@ -1,29 +1,81 @@
 """Execute the notebooks of a workspace and publish what they verified."""
 
+import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
-from pmdlib.files import write_atomically
-from pmdlib.workspace.execution import Outcome, execute_one
-from pmdlib.workspace.files import owner
+from pmdlib.files import alone, sweep_up, write_atomically
+from pmdlib.workspace.cleaning import with_prose
+from pmdlib.workspace.environment import KERNEL, environment
+from pmdlib.workspace.execution import Outcome, Task, execute_one
+from pmdlib.workspace.freshness import Inputs, inputs_of, sources_of
 from pmdlib.workspace.ledger import ClaimLike, Entry, gather, write_ledger
 from pmdlib.workspace.parallel import Lost, run_parallel
 from pmdlib.workspace.plan import Plan, Report, make_tasks
 from pmdlib.workspace.progress import Progress
 from pmdlib.workspace.readme import split_readme, update_readme
+from pmdlib.workspace.records import Records
 from pmdlib.workspace.tables import failures
 
 MARGIN = 60.0
 """Seconds beyond a notebook's own timeout after which its process is ended from outside."""
 
+PRELOADED = "pmdlib.workspace.preloaded"
+"""What the server imports from which notebooks' processes and kernels are forked."""
+
+
+@dataclass(frozen=True)
+class Due:
+    """A notebook that has to run, and why."""
+
+    task: Task
+    inputs: Inputs
+    reason: str
+
+
+def find_due(plan: Plan, records: Records) -> tuple[list[Due], list[str]]:
+    """Tell notebooks that have to run, the longest first, from those that are up to date.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is asked for and where.
+    records : Records
+        Of earlier runs.
+
+    Returns
+    -------
+    tuple
+        The due ones, and the names of the others.
+
+    Raises
+    ------
+    WorkspaceError
+        No notebooks, an unknown name, or a parameter no notebook has.
+    """
+    sources = sources_of(plan.root)
+    due: list[Due] = []
+    current: list[str] = []
+    for task in make_tasks(plan):
+        inputs = inputs_of(task, sources)
+        reason = records.reason(task.name, inputs) or ("it is forced" if plan.force else None)
+        if reason is None:
+            current.append(task.name)
+        else:
+            due.append(Due(task, inputs, reason))
+    return sorted(due, key=lambda each: -records.seconds(each.task.name)), current
+
 
 def run_notebooks(plan: Plan, stream: TextIO | None = None) -> Report:
-    """Execute notebooks, each in its own process, and publish each that succeeds.
+    """Execute notebooks that are not up to date, and publish each that succeeds.
 
-    A notebook that fails leaves its earlier executed copy, figures and ledger entries as they
-    were; what it did is kept in executed/failed/. So does an interruption.
+    Each has a process of its own. A notebook that fails leaves its earlier executed copy, figures
+    and ledger entries as they were; what it did is kept in executed/failed/. So does an
+    interruption, of whatever kind: what had finished is kept, and the next run goes on from there.
 
     Parameters
     ----------
@@ -40,38 +92,69 @@ def run_notebooks(plan: Plan, stream: TextIO | None = None) -> Report:
     Raises
     ------
     WorkspaceError
-        Before anything runs: no notebooks, an unknown name, a parameter no notebook has, or a
-        README without its markers.
+        Before anything runs: no notebooks, an unknown name, a parameter no notebook has, a
+        README without its markers, or another run at work on the same results.
     """
-    tasks = make_tasks(plan)
+    make_tasks(plan)  # a bad request is refused before anything is written
     if plan.in_place:
         split_readme(plan.root / "README.md")
+    with alone(plan.executed):
+        sweep_up(plan.executed, plan.figures, plan.root)
+        records = Records(plan)
+        due, current = find_due(plan, records)
+        for name in current:
+            _refresh(name, plan, records)
+        succeeded, failed = _run_due(due, plan, records, stream or sys.stderr)
+        missing = _missing(plan, [*current, *succeeded], failed)
+        entries = _update_ledger(plan)
+    return Report(tuple(sorted(succeeded)), tuple(current), failed, missing, entries)
+
+
+def _run_due(
+    due: Sequence[Due], plan: Plan, records: Records, stream: TextIO
+) -> tuple[list[str], dict[str, str]]:
+    """Run notebooks; return the names of those that succeeded, and the causes of the others."""
     succeeded: list[str] = []
     failed: dict[str, str] = {}
-    with Progress(len(tasks), stream or sys.stderr) as progress:
-        results = run_parallel(
+    inputs = {each.task.name: each.inputs for each in due}
+    with Progress(len(due), stream) as progress, closing(_results(due, plan, progress)) as results:
+        for task, result in results:
+            outcome = Outcome(task.name, result.cause) if isinstance(result, Lost) else result
+            cause = judge(outcome, plan.claims, task.parameters["profile"])
+            if cause is None:
+                publish(outcome, plan)
+                records.success(task, outcome, inputs[task.name])
+                succeeded.append(task.name)
+                progress.finish(task.name, f"verified {', '.join(outcome.verdicts)}")
+            else:
+                _keep_failed(outcome, plan)
+                failed[task.name] = cause
+                progress.finish(task.name, f"FAILED, {cause}")
+    return succeeded, failed
+
+
+def _results(
+    due: Sequence[Due], plan: Plan, progress: Progress
+) -> Generator[tuple[Task, Outcome | Lost], None, None]:
+    """Yield each notebook with its outcome, from processes here or from a cluster."""
+    tasks = [each.task for each in due]
+    if plan.scheduler is not None:
+        from pmdlib.workspace.remote import run_remotely
+
+        yield from run_remotely(tasks, plan.scheduler, plan.jobs, progress)
+        return
+    # The server is started under the variables that its kernels need when libraries are imported.
+    with environment(KERNEL):
+        yield from run_parallel(
             execute_one,
             tasks,
             jobs=plan.jobs,
-            preload="papermill",
+            preload=PRELOADED,
             timeout=plan.timeout + MARGIN,
             on_start=lambda task: progress.start(task.name),
+            on_told=lambda task, word: progress.note(task.name, "{} {} of {}".format(*word)),
             on_tick=progress.tick,
         )
-        with closing(results):
-            for task, result in results:
-                outcome = Outcome(task.name, result.cause) if isinstance(result, Lost) else result
-                cause = judge(outcome, plan.claims, task.parameters["profile"])
-                if cause is None:
-                    publish(outcome, plan)
-                    succeeded.append(task.name)
-                    progress.finish(task.name, f"verified {', '.join(outcome.verdicts)}")
-                else:
-                    _keep_failed(outcome, plan)
-                    failed[task.name] = cause
-                    progress.finish(task.name, f"FAILED, {cause}")
-    missing = _missing(plan, succeeded, failed)
-    return Report(tuple(sorted(succeeded)), failed, missing, _update_ledger(plan))
 
 
 def judge(outcome: Outcome, claims: Mapping[str, ClaimLike], profile: str) -> str | None:
@@ -110,17 +193,34 @@ def publish(outcome: Outcome, plan: Plan) -> None:
     """Write what a successful notebook made: figures, executed copy, ledger, README."""
     for name, content in outcome.figures.items():
         write_atomically(plan.figures / name, content)
-    for path in plan.figures.glob(f"{outcome.name}-*"):
-        if path.name not in outcome.figures and owner(path.name, plan.names) == outcome.name:
+    for path in plan.figures_of(outcome.name):
+        if path.name not in outcome.figures:
             path.unlink()  # of an earlier run: the notebook draws it no more
     write_atomically(plan.executed / f"{outcome.name}.ipynb", outcome.notebook or "")
-    (plan.executed / "failed" / f"{outcome.name}.ipynb").unlink(missing_ok=True)
+    _failed_copy(outcome.name, plan).unlink(missing_ok=True)
     _update_ledger(plan)
+
+
+def _refresh(name: str, plan: Plan, records: Records) -> None:
+    """Bring the prose of a notebook that need not run into its executed copy."""
+    _failed_copy(name, plan).unlink(missing_ok=True)  # of code that is there no more
+    source = plan.root / "notebooks" / f"{name}.ipynb"
+    executed = plan.executed / f"{name}.ipynb"
+    text = executed.read_text(encoding="utf-8")
+    renewed = with_prose(json.loads(source.read_text(encoding="utf-8")), json.loads(text))
+    if renewed != text:
+        write_atomically(executed, renewed)
+        records.refreshed(name)
+
+
+def _failed_copy(name: str, plan: Plan) -> Path:
+    """Say where what a failed notebook did is kept."""
+    return plan.executed / "failed" / f"{name}.ipynb"
 
 
 def _keep_failed(outcome: Outcome, plan: Plan) -> None:
     """Keep for reading what a failed notebook did, as far as it came."""
-    path = plan.executed / "failed" / f"{outcome.name}.ipynb"
+    path = _failed_copy(outcome.name, plan)
     path.unlink(missing_ok=True)
     if outcome.notebook is not None:
         write_atomically(path, outcome.notebook)

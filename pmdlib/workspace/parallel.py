@@ -20,6 +20,9 @@ Result = TypeVar("Result")
 TICK = 0.5
 """Seconds between two looks at the clock while processes run."""
 
+_TOLD, _RESULT = "told", "result"
+"""What a process sends: a word on its way, or its result."""
+
 GRACE = 5.0
 """Seconds that an ended process has to end its own children, such as a kernel."""
 
@@ -27,6 +30,13 @@ GRACE = 5.0
 @dataclass(frozen=True)
 class Lost:
     """Stands for the result of a process that ended without one."""
+
+    cause: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Stands for results that could not be had, for a reason that concerns all items."""
 
     cause: str
 
@@ -49,6 +59,7 @@ def run_parallel(
     timeout: float = float("inf"),
     on_start: Callable[[Item], None] = lambda item: None,
     on_tick: Callable[[], None] = lambda: None,
+    on_told: Callable[[Item, Any], None] = lambda item, message: None,
 ) -> Generator[tuple[Item, Result | Lost], None, None]:
     """Yield each item with its result, as they finish.
 
@@ -70,6 +81,8 @@ def run_parallel(
         Seconds after which a process is ended.
     on_start, on_tick : callable, optional
         Called as an item starts, and every half second.
+    on_told : callable, optional
+        Called with an item and what its process said by `tell`.
     """
     context = _context(preload)
     waiting = deque(items)
@@ -80,13 +93,18 @@ def run_parallel(
                 item = waiting.popleft()
                 on_start(item)
                 receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(function, item, sender), daemon=True)
+                process = context.Process(target=_work, args=(function, item, sender))
                 process.start()
                 sender.close()
                 running[receiver] = _Running(process, item, time.monotonic() + timeout)
             for ready in wait(list(running), timeout=TICK):
-                worker = running.pop(ready)  # type: ignore[call-overload]
-                yield worker.item, _receive(ready, worker.process)  # type: ignore[arg-type]
+                worker = running[ready]  # type: ignore[index]
+                kind, content = _receive(ready, worker.process)  # type: ignore[arg-type]
+                if kind == _TOLD:
+                    on_told(worker.item, content)
+                else:
+                    del running[ready]  # type: ignore[arg-type]
+                    yield worker.item, content
             late = [key for key, worker in running.items() if time.monotonic() > worker.deadline]
             for key in late:
                 worker = running.pop(key)
@@ -106,13 +124,32 @@ def _context(preload: str) -> Any:
     return context
 
 
+def is_worker() -> bool:
+    """Say whether this process is one that `run_parallel` made."""
+    return bool(_to_parent)
+
+
+def tell(message: Any) -> None:
+    """Send a word to the process that waits for this one; elsewhere nothing happens."""
+    for sender in _to_parent:
+        with contextlib.suppress(BrokenPipeError):
+            sender.send((_TOLD, message))
+
+
+_to_parent: list[Connection] = []
+"""In a process made here: how to speak to the process that made it."""
+
+
 def _work(function: Callable[[Any], Any], item: Any, sender: Connection) -> None:
     """Call the function in the new process and send its result."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that temporary files go
     threading.Thread(target=_follow_parent, daemon=True).start()
+    _to_parent.append(sender)
+    result = function(item)
+    _to_parent.clear()
     with contextlib.suppress(BrokenPipeError):
-        sender.send(function(item))
+        sender.send((_RESULT, result))
     sender.close()
 
 
@@ -124,15 +161,16 @@ def _follow_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _receive(connection: Connection, process: BaseProcess) -> Any:
-    """Return what the process sent, or how it ended without sending."""
+def _receive(connection: Connection, process: BaseProcess) -> tuple[str, Any]:
+    """Return what the process sent, or how it ended without a result."""
     try:
-        result = connection.recv()
+        kind, content = connection.recv()
     except (EOFError, OSError):
         process.join()
-        return Lost(f"its process ended with exit code {process.exitcode}")
-    process.join()
-    return result
+        return _RESULT, Lost(f"its process ended with exit code {process.exitcode}")
+    if kind == _RESULT:
+        process.join()
+    return kind, content
 
 
 def _stop(processes: list[BaseProcess]) -> None:

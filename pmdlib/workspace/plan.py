@@ -4,11 +4,12 @@ import ast
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pmdlib.workspace.execution import Task
-from pmdlib.workspace.files import WorkspaceError, find_notebooks
+from pmdlib.workspace.execution import FORKED, Task
+from pmdlib.workspace.files import WorkspaceError, find_notebooks, owner
 from pmdlib.workspace.ledger import ClaimLike, Entry
 
 
@@ -26,7 +27,7 @@ class Plan:
         Directory for executed/ and figures/ in place of the workspace's own; the README is then
         left alone.
     only : sequence of str
-        Names of the notebooks to run; all by default.
+        The notebooks to run, by name, number or beginning of the name; all by default.
     parameters : mapping
         Values for the cells tagged ``parameters``; each goes to the notebooks that have it, but
         ``profile`` every notebook must have.
@@ -34,6 +35,12 @@ class Plan:
         How many notebooks at a time.
     timeout : float
         Seconds for each notebook.
+    kernel : "forked" or "plain"
+        How kernels start; see `pmdlib.workspace.kernels`.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers run the notebooks.
+    force : bool
+        Run what is up to date as well.
     """
 
     root: Path
@@ -43,6 +50,9 @@ class Plan:
     parameters: Mapping[str, Any] | None = None
     jobs: int = 1
     timeout: float = 1800.0
+    kernel: str = FORKED
+    scheduler: str | None = None
+    force: bool = False
 
     @property
     def in_place(self) -> bool:
@@ -64,11 +74,16 @@ class Plan:
         """The ledger's file."""
         return self.executed / "verdicts.json"
 
+    def figures_of(self, name: str) -> list[Path]:
+        """List the figures that are there of a notebook."""
+        found = self.figures.glob(f"{name}-*")
+        return sorted(path for path in found if owner(path.name, self.names) == name)
+
     @property
     def _out(self) -> Path:
         return self.root if self.output is None else self.output.resolve()
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """All notebooks of the workspace."""
         return [path.stem for path in find_notebooks(self.root)]
@@ -82,6 +97,8 @@ class Report:
     ----------
     succeeded : tuple of str
         Notebooks that ran to their end with every claim verified.
+    current : tuple of str
+        Notebooks that did not run: their results are up to date.
     failed : dict
         Notebook -> cause.
     missing : tuple of str
@@ -91,6 +108,7 @@ class Report:
     """
 
     succeeded: tuple[str, ...]
+    current: tuple[str, ...]
     failed: dict[str, str]
     missing: tuple[str, ...]
     entries: dict[str, Entry]
@@ -107,44 +125,78 @@ def make_tasks(plan: Plan) -> list[Task]:
     Raises
     ------
     WorkspaceError
-        If there are no notebooks, a name is unknown, or no notebook has a parameter.
+        If there are no notebooks, a name is unknown or means several, or no notebook has a
+        parameter.
     """
     names = plan.names
     if not names:
         raise WorkspaceError(f"{plan.root / 'notebooks'} holds no notebook named NN-name.ipynb")
-    unknown = [name for name in plan.only if name not in names]
-    if unknown:
-        raise WorkspaceError(f"no notebook {unknown[0]!r}; there are: {', '.join(names)}")
-    paths = [path for path in find_notebooks(plan.root) if not plan.only or path.stem in plan.only]
-    known = {path: parameter_names(path) for path in paths}
+    chosen = [one_of(names, text) for text in plan.only] or names
+    sources = {
+        path.stem: path.read_text(encoding="utf-8")
+        for path in find_notebooks(plan.root)
+        if path.stem in chosen
+    }
+    known = {name: parameters_of(source) for name, source in sources.items()}
     parameters = {"profile": "full"} | dict(plan.parameters or {})
-    for name in parameters:
-        without = [path.stem for path in paths if name not in known[path]]
-        if len(without) == len(paths) or (name == "profile" and without):
+    for parameter in parameters:
+        without = [name for name in sources if parameter not in known[name]]
+        if len(without) == len(sources) or (parameter == "profile" and without):
             raise WorkspaceError(
-                f"no parameter {name!r} in the cell tagged 'parameters' of: {', '.join(without)}"
+                f"no parameter {parameter!r} in the cell tagged 'parameters' of: "
+                f"{', '.join(without)}"
             )
     return [
         Task(
-            path.resolve(),
-            {name: value for name, value in parameters.items() if name in known[path]},
+            name,
+            source,
+            {key: value for key, value in parameters.items() if key in known[name]},
             plan.timeout,
             plan.root.resolve(),
+            plan.kernel,
         )
-        for path in paths
+        for name, source in sources.items()
     ]
 
 
-def parameter_names(path: Path) -> list[str]:
-    """List the names that a notebook's cell tagged ``parameters`` assigns; empty without one."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    names: list[str] = []
-    for cell in notebook["cells"]:
+def one_of(names: Sequence[str], text: str) -> str:
+    """Return the notebook that is meant: by its name, its number or the beginning of its name."""
+    found = [name for name in names if name == text] or [
+        name for name in names if name.startswith(text)
+    ]
+    if len(found) == 1:
+        return found[0]
+    wrong = "means several notebooks" if found else "is no notebook"
+    raise WorkspaceError(f"{text!r} {wrong}; there are: {', '.join(found or names)}")
+
+
+def parameters_of(source: str) -> dict[str, Any]:
+    """Read the cell tagged ``parameters``: name -> value, or its text where it is no constant.
+
+    Parameters
+    ----------
+    source : str
+        The notebook as text; without such a cell the result is empty.
+    """
+    found: dict[str, Any] = {}
+    for cell in json.loads(source)["cells"]:
         if "parameters" in cell["metadata"].get("tags", ()):
             for statement in ast.parse("".join(cell["source"])).body:
                 targets = statement.targets if isinstance(statement, ast.Assign) else []
                 if isinstance(statement, ast.AnnAssign):
                     targets = [statement.target]
-                names += [target.id for target in targets if isinstance(target, ast.Name)]
+                names = [target.id for target in targets if isinstance(target, ast.Name)]
+                found |= {name: _constant(statement) for name in names}
             break  # papermill looks at the first only
-    return names
+    return found
+
+
+def _constant(statement: ast.stmt) -> Any:
+    """Return the value that an assignment gives, or its text."""
+    value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
+    if value is None:
+        return None
+    try:
+        return ast.literal_eval(value)
+    except ValueError:
+        return ast.unparse(value)

@@ -1,4 +1,4 @@
-"""Tell what is running: one live line in a terminal, short plain lines elsewhere."""
+"""Tell what is running: a live line in a terminal, nothing elsewhere."""
 
 import time
 from types import TracebackType
@@ -13,19 +13,20 @@ class Progress:
     total : int
         How many items there are.
     stream : TextIO
-        Where to write; a live line appears only on a terminal.
+        Where to write, if it is a terminal; elsewhere the report at the end has to do.
     """
 
     def __init__(self, total: int, stream: TextIO) -> None:
         self._total = total
         self._stream = stream
         self._started: dict[str, float] = {}
+        self._notes: dict[str, str] = {}
         self._done = 0
         self._bar: Any = None
         if stream.isatty():
             from tqdm import tqdm
 
-            layout = "{n_fmt}/{total_fmt} [{elapsed}] {desc}"
+            layout = "{n_fmt}/{total_fmt} [{elapsed}] {desc}"  # what runs, at the end of the line
             self._bar = tqdm(
                 total=total, file=stream, bar_format=layout, dynamic_ncols=True, leave=False
             )
@@ -47,16 +48,19 @@ class Progress:
         self._started[name] = time.monotonic()
         self.tick()
 
+    def note(self, name: str, text: str) -> None:
+        """Note how far an item is."""
+        self._notes[name] = text
+        self.tick()
+
     def finish(self, name: str, result: str) -> None:
         """Note that an item ended, and print how."""
         seconds = time.monotonic() - self._started.pop(name)
+        self._notes.pop(name, None)
         self._done += 1
         width = len(str(self._total))
-        line = f"[{self._done:{width}}/{self._total}] {name}: {result} ({seconds:.1f} s)"
-        if self._bar is None:
-            self._stream.write(line + "\n")
-            self._stream.flush()
-        else:
+        if self._bar is not None:
+            line = f"[{self._done:{width}}/{self._total}] {name}: {result} ({seconds:.1f} s)"
             self._bar.write(line, file=self._stream)
             self._bar.update()
             self.tick()
@@ -65,5 +69,8 @@ class Progress:
         """Refresh the live line, where there is one."""
         if self._bar is not None:
             now = time.monotonic()
-            names = (f"{name} {now - since:.0f} s" for name, since in self._started.items())
-            self._bar.set_description_str("running " + ", ".join(names))
+            running = (
+                " ".join(filter(None, (name, self._notes.get(name), f"{now - since:.0f} s")))
+                for name, since in self._started.items()
+            )
+            self._bar.set_description_str(", ".join(running))

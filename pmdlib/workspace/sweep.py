@@ -15,11 +15,11 @@ from pmdlib.files import write_atomically
 from pmdlib.learning.pmd import PROGRESS_DELAY
 from pmdlib.whole import whole_number
 from pmdlib.workspace.files import WorkspaceError, find_root
-from pmdlib.workspace.parallel import Lost
+from pmdlib.workspace.parallel import Lost, Refused
 from pmdlib.workspace.runs.grid import check_call, key_of, make_points, make_seeds
 from pmdlib.workspace.runs.rows import Table, decode, encode_error, failed, gather
 from pmdlib.workspace.runs.runners import run_here, run_on_cluster
-from pmdlib.workspace.runs.task import Refused, Run
+from pmdlib.workspace.runs.task import Run
 from pmdlib.workspace.runs.version import INSTALLED, Version
 
 SCHEDULER_VARIABLE = "PMDLIB_SCHEDULER"

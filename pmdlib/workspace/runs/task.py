@@ -9,7 +9,7 @@ from pathlib import Path
 import cloudpickle
 import numpy as np
 
-from pmdlib.workspace.parallel import Lost
+from pmdlib.workspace.parallel import Lost, Refused
 from pmdlib.workspace.runs.grid import Point
 from pmdlib.workspace.runs.rows import encode, encode_error
 from pmdlib.workspace.runs.version import INSTALLED
@@ -38,13 +38,6 @@ class Run:
     point: Point
     seed: int
     installed: str
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Stands for results that could not be had, for a reason that concerns all runs."""
-
-    cause: str
 
 
 Outcome = bytes | Refused | Lost
