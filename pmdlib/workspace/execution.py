@@ -5,7 +5,6 @@ import logging
 import os
 import platform
 import re
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -18,16 +17,8 @@ from pmdlib.workspace import parallel
 from pmdlib.workspace.cleaning import clean_notebook
 from pmdlib.workspace.environment import KERNEL, environment
 from pmdlib.workspace.figures import DIRECTORY_VARIABLE
+from pmdlib.workspace.kernels import variables_for
 from pmdlib.workspace.ledger import Entry, read_verdicts
-
-PROVISIONER = "pmdlib-forked"
-"""The name in pyproject.toml under which jupyter_client finds the provisioner of forked kernels."""
-
-FORKED, PLAIN = "forked", "plain"
-"""Kernels forked from a server that has imported the libraries; kernels that import by themselves.
-
-Both give the same outputs. Forking takes Linux, and a process that `run_parallel` made.
-"""
 
 CELL = "cell"
 """What is told while a notebook runs: (CELL, number of the cell, number of cells)."""
@@ -55,8 +46,6 @@ class Task:
     root : Path
         The workspace, absolute; its path does not belong in outputs. Where it does not exist, on
         another machine, an empty one stands for it.
-    kernel : "forked" or "plain"
-        How the kernel starts.
     """
 
     name: str
@@ -64,7 +53,6 @@ class Task:
     parameters: Mapping[str, Any]
     timeout: float
     root: Path
-    kernel: str = FORKED
 
 
 @dataclass(frozen=True)
@@ -101,7 +89,7 @@ class Outcome:
     machine: dict[str, Any] = field(default_factory=dict)
 
 
-def execute_one(task: Task) -> Outcome:
+def execute_one(task: Task, kernels: str | None = None) -> Outcome:
     """Execute a notebook; whatever goes wrong is told in the outcome, not raised.
 
     Depends on the task only and leaves nothing behind, so it may run on any machine that has the
@@ -112,6 +100,8 @@ def execute_one(task: Task) -> Outcome:
     ----------
     task : Task
         What to execute.
+    kernels : str, optional
+        Address of a server of kernels; by default the kernel starts by itself.
 
     Returns
     -------
@@ -130,10 +120,7 @@ def execute_one(task: Task) -> Outcome:
             "IPYTHONDIR": str(private / "ipython"),  # no personal start-up files
             "JUPYTER_RUNTIME_DIR": str(private / "runtime"),
         }
-        kernel = task.kernel if sys.platform == "linux" and parallel.is_worker() else PLAIN
-        if kernel == FORKED:
-            variables["JUPYTER_DEFAULT_PROVISIONER_NAME"] = PROVISIONER
-        with environment(variables):
+        with environment(variables | variables_for(kernels)):
             cause = _run_papermill(task, private, (task.root if there else private) / "notebooks")
         outcome = _outcome(task, private, cause)
     return replace(
@@ -141,7 +128,7 @@ def execute_one(task: Task) -> Outcome:
         seconds=time.monotonic() - start,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         machine={
-            "kernel": kernel,
+            "kernel": "plain" if kernels is None else "forked",
             "platform": platform.platform(),
             "processors": os.cpu_count(),
             "python": platform.python_version(),
@@ -197,7 +184,7 @@ def _run_papermill(task: Task, private: Path, directory: Path) -> str | None:
             cwd=str(directory),
             progress_bar=False,
             coalesce_streams=True,
-            extra_arguments=["--log-level=40"],  # or each kernel warns of its TCP ports
+            extra_arguments=["--log-level=50"],  # or kernels tell of their ports and addresses
             shutdown_kernel="immediate",
             config=_connection(private / "runtime"),
             timeout_func=left,

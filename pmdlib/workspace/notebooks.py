@@ -3,16 +3,17 @@
 import json
 import sys
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from pmdlib.files import alone, sweep_up, write_atomically
 from pmdlib.workspace.cleaning import with_prose
-from pmdlib.workspace.environment import KERNEL, environment
 from pmdlib.workspace.execution import Outcome, Task, execute_one
 from pmdlib.workspace.freshness import Inputs, inputs_of, sources_of
+from pmdlib.workspace.kernels import serving
 from pmdlib.workspace.ledger import ClaimLike, Entry, gather, write_ledger
 from pmdlib.workspace.parallel import Lost, run_parallel
 from pmdlib.workspace.plan import Plan, Report, make_tasks
@@ -23,9 +24,6 @@ from pmdlib.workspace.tables import failures
 
 MARGIN = 60.0
 """Seconds beyond a notebook's own timeout after which its process is ended from outside."""
-
-PRELOADED = "pmdlib.workspace.preloaded"
-"""What the server imports from which notebooks' processes and kernels are forked."""
 
 
 @dataclass(frozen=True)
@@ -143,13 +141,12 @@ def _results(
 
         yield from run_remotely(tasks, plan.scheduler, plan.jobs, progress)
         return
-    # The server is started under the variables that its kernels need when libraries are imported.
-    with environment(KERNEL):
+    with serving() if plan.fork else nullcontext() as kernels:
         yield from run_parallel(
-            execute_one,
+            partial(execute_one, kernels=kernels),
             tasks,
             jobs=plan.jobs,
-            preload=PRELOADED,
+            preload=("papermill", execute_one.__module__),
             timeout=plan.timeout + MARGIN,
             on_start=lambda task: progress.start(task.name),
             on_told=lambda task, word: progress.note(task.name, "{} {} of {}".format(*word)),

@@ -55,7 +55,7 @@ def run_parallel(
     items: Sequence[Item],
     *,
     jobs: int,
-    preload: str,
+    preload: Sequence[str],
     timeout: float = float("inf"),
     on_start: Callable[[Item], None] = lambda item: None,
     on_tick: Callable[[], None] = lambda: None,
@@ -75,8 +75,8 @@ def run_parallel(
         The arguments, which must pickle, like the results.
     jobs : int
         How many processes at a time.
-    preload : str
-        The module that holds the costly imports, made once where processes can be forked.
+    preload : sequence of str
+        Modules with the costly imports, made once where processes can be forked.
     timeout : float, optional
         Seconds after which a process is ended.
     on_start, on_tick : callable, optional
@@ -93,7 +93,7 @@ def run_parallel(
                 item = waiting.popleft()
                 on_start(item)
                 receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(function, item, sender))
+                process = context.Process(target=_work, args=(function, item, sender), daemon=True)
                 process.start()
                 sender.close()
                 running[receiver] = _Running(process, item, time.monotonic() + timeout)
@@ -115,18 +115,13 @@ def run_parallel(
         _stop([worker.process for worker in running.values()])
 
 
-def _context(preload: str) -> Any:
+def _context(preload: Sequence[str]) -> Any:
     """Return how processes start: forked from a clean server that has imported, or spawned."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
+    context.set_forkserver_preload(list(preload))
     return context
-
-
-def is_worker() -> bool:
-    """Say whether this process is one that `run_parallel` made."""
-    return bool(_to_parent)
 
 
 def tell(message: Any) -> None:

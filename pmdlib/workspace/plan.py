@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pmdlib.workspace.execution import FORKED, Task
+from pmdlib.workspace.execution import Task
 from pmdlib.workspace.files import WorkspaceError, find_notebooks, owner
 from pmdlib.workspace.ledger import ClaimLike, Entry
 
@@ -35,8 +35,8 @@ class Plan:
         How many notebooks at a time.
     timeout : float
         Seconds for each notebook.
-    kernel : "forked" or "plain"
-        How kernels start; see `pmdlib.workspace.kernels`.
+    fork : bool
+        Fork kernels from a server where that can be done; see `pmdlib.workspace.kernels`.
     scheduler : str, optional
         Address of a Dask scheduler whose workers run the notebooks.
     force : bool
@@ -50,7 +50,7 @@ class Plan:
     parameters: Mapping[str, Any] | None = None
     jobs: int = 1
     timeout: float = 1800.0
-    kernel: str = FORKED
+    fork: bool = True
     scheduler: str | None = None
     force: bool = False
 
@@ -153,7 +153,6 @@ def make_tasks(plan: Plan) -> list[Task]:
             {key: value for key, value in parameters.items() if key in known[name]},
             plan.timeout,
             plan.root.resolve(),
-            plan.kernel,
         )
         for name, source in sources.items()
     ]

@@ -4,7 +4,10 @@ None of these may start a thread or open a file when it is imported; matplotlib'
 to the kernel, which sets it up for its notebook.
 """
 
+import threading
 from importlib import import_module
+
+from tqdm import tqdm
 
 MODULES = (
     "ipykernel.kernelapp",
@@ -23,3 +26,7 @@ MODULES = (
 
 for _module in MODULES:
     import_module(_module)
+
+# By default it would be one for all processes: a file of the system's, which a kernel that is ended
+# at once would leave behind.
+tqdm.set_lock(threading.RLock())

@@ -90,7 +90,7 @@ def main(question: str, answer: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the notebook's process ends
     threading.Thread(target=_follow_worker, daemon=True).start()
     task = pickle.loads(Path(question).read_bytes())
-    results = run_parallel(execute_one, [task], jobs=1, preload=execute_one.__module__)
+    results = run_parallel(execute_one, [task], jobs=1, preload=[execute_one.__module__])
     for _, result in results:
         outcome = Outcome(task.name, result.cause) if isinstance(result, Lost) else result
         write_atomically(Path(answer), pickle.dumps(outcome))

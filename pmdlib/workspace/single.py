@@ -73,7 +73,7 @@ def verify_claims(
             verify or verify_here,
             [(name, profile, seed) for name in names],
             jobs=jobs,
-            preload="pmdlib",
+            preload=["pmdlib"],
             timeout=timeout,
             on_start=lambda item: progress.start(item[0]),
             on_tick=progress.tick,

@@ -120,7 +120,7 @@ def test_a_claim_is_named_once():
 
 def test_a_process_that_dies_or_hangs_is_one_lost_result():
     items = [("exit", 7), ("sleep", 60), ("value", 3)]
-    results = dict(run_parallel(misbehave, items, jobs=3, preload="json", timeout=20.0))
+    results = dict(run_parallel(misbehave, items, jobs=3, preload=["json"], timeout=20.0))
     assert results == {
         items[0]: Lost("its process ended with exit code 7"),
         items[1]: Lost("timed out after 20 s"),

@@ -110,7 +110,7 @@ def _verify_workspace(options: argparse.Namespace) -> int:
         parameters=parameters,
         jobs=options.jobs,
         timeout=options.timeout,
-        kernel=options.kernel,
+        fork=options.kernel == "forked",
         scheduler=options.scheduler,
         force=options.force,
     )

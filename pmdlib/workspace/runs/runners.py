@@ -34,7 +34,7 @@ def run_here(runs: Sequence[Run], workers: int) -> Outcomes:
     with environment(NO_THREADS), _no_script():
         for left in reversed(range(TRIES)):
             lost = []
-            results = run_parallel(execute, runs, jobs=workers, preload=execute.__module__)
+            results = run_parallel(execute, runs, jobs=workers, preload=[execute.__module__])
             with closing(results):
                 for run, outcome in results:
                     if isinstance(outcome, Lost) and left:
