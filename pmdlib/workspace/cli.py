@@ -29,11 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    from pmdlib.workspace.files import WorkspaceError
+    from pmdlib.errors import PmdError
 
     try:
         status: int = options.run(options)
-    except WorkspaceError as error:
+    except PmdError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         print(

@@ -6,6 +6,7 @@ exit code. A kernel lives no longer than the connection; the server no longer th
 input is open.
 """
 
+import ctypes
 import json
 import os
 import selectors
@@ -17,6 +18,12 @@ from typing import Any
 
 LAUNCHER = "ipykernel_launcher"
 """The module that a kernel's command line runs."""
+
+PR_SET_PDEATHSIG = 1
+"""Of Linux: the signal that a process gets when its parent ends."""
+
+PATIENCE = 10.0
+"""Seconds in which a request that has begun must be complete."""
 
 
 class KernelServer:
@@ -33,7 +40,7 @@ class KernelServer:
         self._listener.bind(address)
         self._listener.listen()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._listener, selectors.EVENT_READ, self._start)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._meet)
         self._selector.register(sys.stdin, selectors.EVENT_READ, self._stop)
         self._kernels: dict[int, socket.socket] = {}
         self._serving = True
@@ -46,19 +53,26 @@ class KernelServer:
                     key.data(key.fileobj)
         for pid in self._kernels:
             _end(pid)
+            os.waitpid(pid, 0)
 
     def _stop(self, _: Any) -> None:
         self._serving = False
 
-    def _start(self, listener: socket.socket) -> None:
-        """Answer a request: fork."""
+    def _meet(self, listener: socket.socket) -> None:
+        """Meet somebody who is going to ask for a kernel."""
         connection, _ = listener.accept()
-        with connection.makefile("r", encoding="utf-8") as lines:
-            line = lines.readline()
-        if not line:
+        connection.settimeout(PATIENCE)
+        self._selector.register(connection, selectors.EVENT_READ, self._start)
+
+    def _start(self, connection: socket.socket) -> None:
+        """Answer a request: fork."""
+        self._selector.unregister(connection)
+        try:
+            with connection.makefile("r", encoding="utf-8") as lines:
+                request = json.loads(lines.readline())
+        except (OSError, ValueError):  # gone, or nobody who wants a kernel
             connection.close()
             return
-        request = json.loads(line)
         pid = os.fork()
         if not pid:
             self._forget_all(connection)
@@ -90,6 +104,7 @@ def _become_kernel(command: list[str], variables: dict[str, str], directory: str
     """Run as a kernel until it ends, and leave nothing of the server behind."""
     code = 1
     try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # should the server be killed
         os.setsid()  # signals to the kernel reach what it starts; those of a terminal reach neither
         with Path(os.devnull).open() as nothing:
             os.dup2(nothing.fileno(), 0)

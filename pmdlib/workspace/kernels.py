@@ -51,7 +51,7 @@ def serving() -> Iterator[str | None]:
             try:
                 yield address
             finally:
-                server.stdin.close()  # type: ignore[union-attr]
+                server.terminate()  # and with it all its kernels
 
 
 def variables_for(address: str | None) -> dict[str, str]:

@@ -136,6 +136,8 @@ def _results(
 ) -> Generator[tuple[Task, Outcome | Lost], None, None]:
     """Yield each notebook with its outcome, from processes here or from a cluster."""
     tasks = [each.task for each in due]
+    if not tasks:
+        return
     if plan.scheduler is not None:
         from pmdlib.workspace.remote import run_remotely
 

@@ -161,7 +161,7 @@ def make_tasks(plan: Plan) -> list[Task]:
 def one_of(names: Sequence[str], text: str) -> str:
     """Return the notebook that is meant: by its name, its number or the beginning of its name."""
     found = [name for name in names if name == text] or [
-        name for name in names if name.startswith(text)
+        name for name in names if name.startswith((text, f"{text.zfill(2)}-"))
     ]
     if len(found) == 1:
         return found[0]

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Use = tuple[str, str | None]
-"""A module, and the name taken from it; None where it is imported whole."""
+"""A module, and the name taken from it: `ALL` where any may be, `NONE` where it is only run."""
+
+ALL, NONE = None, ""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,11 @@ class Sources:
         path = self._file(module)
         if path is None:
             return
-        if name is not None and (inner := self._file(f"{module}.{name}")):
+        if name and (inner := self._file(f"{module}.{name}")):
             yield from self._whole(f"{module}.{name}", inner)
         elif path.name != "__init__.py" or not _passes_on(path):
             yield module, path
-        else:
+        elif name != NONE:
             offered = _offered(path, module)
             for origin in [offered[name]] if name in offered else offered.values():
                 yield from self._modules(*origin)
@@ -74,7 +76,7 @@ class Sources:
     def _whole(self, module: str, path: Path) -> Iterator[tuple[str, Path]]:
         """Yield a module that is itself taken from its package."""
         if path.name == "__init__.py" and _passes_on(path):
-            yield from self._modules(module, None)
+            yield from self._modules(module, ALL)
         else:
             yield module, path
 
@@ -91,12 +93,13 @@ class Sources:
 
 
 def digest(path: Path, *, text: bool = False) -> str:
-    """Digest what a module does, with the data files beside it.
+    """Digest what a module does, with the data files beside it if it belongs to a package.
 
     Comments, docstrings and layout do not count, unless the text is asked for (some code shows it).
     """
     total = hashlib.sha256(_said(path, text, path.stat().st_mtime_ns))
-    for data in sorted(path.parent.iterdir()):
+    in_package = path.with_name("__init__.py").is_file()
+    for data in sorted(path.parent.iterdir()) if in_package else ():
         if data.is_file() and data.suffix not in {".py", ".pyc"}:
             total.update(data.name.encode() + _said(data, True, data.stat().st_mtime_ns))
     return total.hexdigest()
@@ -152,16 +155,15 @@ def _imported(tree: ast.Module, module: str = "", *, is_package: bool = False) -
         if isinstance(node, ast.ImportFrom):
             origin = _origin(node, module, is_package=is_package)
             for alias in node.names:
-                yield origin, None if alias.name == "*" else alias.name
+                yield origin, ALL if alias.name == "*" else alias.name
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 whole[alias.asname or alias.name.split(".")[0]] = (
                     alias.name if alias.asname else alias.name.split(".")[0]
                 )
-                if "." in alias.name:
-                    yield alias.name, None
+                yield alias.name, ALL if "." in alias.name else NONE
         elif isinstance(node, ast.Call) and (target := _imported_by_call(node)):
-            yield target, None
+            yield target, ALL
     yield from _taken(tree, whole)
 
 
@@ -177,7 +179,7 @@ def _taken(tree: ast.Module, whole: dict[str, str]) -> Iterator[Use]:
                 if not names[-1].startswith("__"):
                     yield module, names[-1]
         elif isinstance(node, ast.Name) and node.id in whole and id(node) not in chained:
-            yield whole[node.id], None  # handed on: anything of it may be used
+            yield whole[node.id], ALL  # handed on: anything of it may be used
 
 
 def _chain(node: ast.expr) -> list[str]:
