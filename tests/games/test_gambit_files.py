@@ -1,4 +1,4 @@
-"""Gambit's files, as Gambit, OpenSpiel and people write them; what is wrong is named by its line."""
+"""Gambit's files, as Gambit, OpenSpiel and people write them; what is wrong has a line."""
 
 import itertools
 import re
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import pmdlib as pmd
-from pmdlib.arithmetic import Ball
+from pmdlib.arithmetic import Ball, to_float
 from pmdlib.errors import InvalidGameError
 from pmdlib.games.exchange import catalogue_game
 from pmdlib.games.exchange.number_text import read_float, read_rational, write_number
@@ -157,6 +157,7 @@ HEAD = 'NFG 1 R "t" { "a" "b" } { 2 2 }\n'
         (HEAD + "1 2 3 4\n5 six 7 8", "line 3: 'six' is no number"),
         (HEAD + "1 2 3 4 5 6 7 nan", "line 2: 'nan' is no number"),
         (HEAD + "1 2 3 4 5 6 7 1e999", "line 2: '1e999' is too large for a float"),
+        (HEAD + "1 2 3 4 5 6 7 " + "9" * 400 + "/2", "9...' is too large for a float"),
         (HEAD + "1 2 3 4 5 6 7 1e308", "rewards reach 1e\\+308"),
         (HEAD + '"c" "d" 1 2 3 4 5 6 7 8', "is no number"),
         (HEAD + "{ { 1 2 } } 1 1 1 1", "expected the quoted name of an outcome, found 1"),
@@ -262,3 +263,4 @@ def test_a_float_is_written_so_that_it_is_read_back(value):
     assert "e" not in text
     assert read_float(text) == value
     assert read_float(repr(value)) == value
+    assert read_float(repr(value)) == float(to_float(read_rational(repr(value))))

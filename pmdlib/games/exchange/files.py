@@ -83,8 +83,8 @@ def save_game(game: MarkovGame, path: str | PathLike[str]) -> None:
 
     The file is written whole or not at all, and the same game gives the same bytes. From a .npz
     archive `load_game` returns the same game: its class, and its numbers bit for bit, be they
-    floats or rationals (bundles of facilities come sorted). A .nfg file keeps payoffs exactly, and nothing else: no discount, and no
-    potential.
+    floats or rationals (bundles of facilities come sorted). A .nfg file keeps payoffs exactly, and
+    nothing else: no discount, and no potential.
 
     Parameters
     ----------

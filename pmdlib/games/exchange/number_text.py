@@ -1,6 +1,7 @@
 """Numbers as text: rationals and decimals, read exactly, and written so that nothing is lost."""
 
 import re
+from math import inf, isinf
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,7 @@ _NUMBER = re.compile(
 
 def read_rational(text: str) -> fmpq:
     """Return the rational that a text such as -2, 1/3, 0.25 or 1e-3 says; InvalidGameError else."""
-    found = _NUMBER.fullmatch(text)
-    if found is None:
-        raise InvalidGameError(f"{_short(text)} is no number such as -2, 1/3, 0.25 or 1e-3")
+    found = _match(text)
     if found["top"]:
         size = fmpq(fmpz(found["top"]), fmpz(found["bottom"]))
     else:
@@ -36,11 +35,20 @@ def read_rational(text: str) -> fmpq:
 
 def read_float(text: str) -> float:
     """Return the float next to the number that a text says; InvalidGameError as `read_rational`."""
-    exact = read_rational(text)
     try:
-        return float(to_float(exact))
-    except OverflowError as error:
-        raise InvalidGameError(f"{_short(text)} is too large for a float") from error
+        value = float(to_float(read_rational(text)) if _match(text)["top"] else text)
+    except OverflowError:
+        value = inf
+    if isinf(value):
+        raise InvalidGameError(f"{_short(text)} is too large for a float")
+    return value
+
+
+def _match(text: str) -> re.Match[str]:
+    found = _NUMBER.fullmatch(text)
+    if found is None:
+        raise InvalidGameError(f"{_short(text)} is no number such as -2, 1/3, 0.25 or 1e-3")
+    return found
 
 
 def write_number(entry: Any) -> str:
