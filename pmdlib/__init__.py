@@ -20,6 +20,7 @@ from pmdlib.errors import (
     PmdError,
 )
 from pmdlib.games.aggregative import CongestionGame, TeamGame
+from pmdlib.games.exchange import load_game, save_game, stage_game, with_potential
 from pmdlib.games.tabular import TabularGame
 from pmdlib.learning.mirror_maps import MirrorMap
 from pmdlib.learning.pmd import Trace, run_pmd
@@ -43,6 +44,7 @@ __all__ = [
     "deterministic_policy",
     "find_fixed_points",
     "is_markov_potential_game",
+    "load_game",
     "mismatch",
     "nash_gap",
     "nash_regret",
@@ -51,7 +53,10 @@ __all__ = [
     "potential_values",
     "random_policy",
     "run_pmd",
+    "save_game",
+    "stage_game",
     "uniform_policy",
     "values",
     "verify",
+    "with_potential",
 ]
