@@ -8,6 +8,7 @@ import sysconfig
 import tarfile
 import tomllib
 import zipfile
+from configparser import ConfigParser
 from email import message_from_string
 from pathlib import Path
 
@@ -201,12 +202,10 @@ def test_the_wheel_says_what_pyproject_says(wheel):
     about = f"pmdlib-{PROJECT['version']}.dist-info"
     with zipfile.ZipFile(wheel) as archive:
         metadata = message_from_string(archive.read(f"{about}/METADATA").decode())
-        assert archive.read(f"{about}/entry_points.txt").decode().split() == [
-            "[console_scripts]",
-            "pmdlib",
-            "=",
-            PROJECT["scripts"]["pmdlib"],
-        ]
+        points = ConfigParser()
+        points.read_string(archive.read(f"{about}/entry_points.txt").decode())
+    stated = {"console_scripts": PROJECT["scripts"]} | PROJECT.get("entry-points", {})
+    assert {group: dict(points[group]) for group in points.sections()} == stated
     assert (metadata["Name"], metadata["Version"]) == ("pmdlib", PROJECT["version"])
     assert metadata["License-Expression"] == PROJECT["license"]
     needed = [each for each in metadata.get_all("Requires-Dist") if "extra ==" not in each]
@@ -248,11 +247,10 @@ def test_another_byte_of_the_package_is_another_wheel(built, tmp_path):
 
 
 def clean(place):
-    """Make a virtual environment, and return its Python and an environment without ours."""
-    uv = Path(sysconfig.get_path("scripts")) / "uv"
-    run(uv, "venv", "--quiet", "--no-project", "--python", sys.executable, place)
+    """Make a virtual environment; return its Python, and an environment without ours."""
+    run(sys.executable, "-m", "venv", "--without-pip", place)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    return uv, place / "bin" / "python", kept
+    return place / "bin" / "python", kept
 
 
 def try_out(python, environment, folder):
@@ -272,17 +270,19 @@ def try_out(python, environment, folder):
 
 def test_the_wheel_runs_by_itself(wheel, tmp_path):
     """The dependencies are those of the tests, by a path; pmdlib comes from the wheel."""
-    uv, python, environment = clean(tmp_path / "venv")
+    python, environment = clean(tmp_path / "venv")
     site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
-    run(uv, "pip", "install", "--quiet", "--offline", "--no-deps", "--python", python, wheel)
+    pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check")
+    run(*pip, "install", "--quiet", "--no-index", "--no-deps", wheel)
     try_out(python, environment, tmp_path / "folder")
 
 
 @pytest.mark.slow
 def test_the_wheel_runs_in_a_clean_environment_with_the_locked_dependencies(wheel, tmp_path):
     """What a user gets: nothing but the wheel and what it asks for, as locked."""
-    uv, python, environment = clean(tmp_path / "venv")
+    python, environment = clean(tmp_path / "venv")
+    uv = Path(sysconfig.get_path("scripts"), "uv")
     needed = run(uv, "export", "--frozen", "--no-dev", "--no-emit-project", "--quiet", cwd=ROOT)
     (tmp_path / "requirements.txt").write_text(needed)
     install = (uv, "pip", "install", "--quiet", "--python", python)
