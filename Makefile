@@ -30,7 +30,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup verify test test-all bench lint format lab lock clean
+.PHONY: help setup verify test test-all bench lint format lab release lock clean
 
 help: ## list the targets
 	@echo "Usage: make TARGET [PYTHON=python3] [PROFILE=full|quick] [JOBS=number]"
@@ -55,7 +55,7 @@ bench: $(READY) ## measure speed and memory beside what is asked of them, into f
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.bench
 
 # The processes share the cores; BLAS threads in each would compete with them.
-verify test test-all bench: export OPENBLAS_NUM_THREADS := 1
+verify test test-all bench release: export OPENBLAS_NUM_THREADS := 1
 
 define lint
 { $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check . && $(BIN)/mypy; }
@@ -69,6 +69,14 @@ format: $(READY) ## let ruff format the code and mend what it can
 
 lab: $(READY) ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab notebooks
+
+# The time in the archives is that of the last commit: the same commit gives the same bytes.
+release: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+release: export PMDLIB_DIST = dist
+release: $(READY) ## build dist/ and try the wheel in a clean environment
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation --outdir dist .
+	@$(BIN)/python -m pytest tests/test_release.py
 
 lock: $(INSTALLER) ## resolve pyproject.toml anew into uv.lock
 	@$(UV) lock

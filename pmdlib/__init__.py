@@ -1,4 +1,19 @@
-"""pmdlib: independent policy mirror descent in Markov potential games, and what is true of it."""
+"""pmdlib: independent policy mirror descent in Markov potential games, and what is true of it.
+
+Examples
+--------
+A team of two agents that choose once: it pays 1 and 0.6 to choose alike, 0.3 and 0.2 not to. From
+the uniform policy mirror descent finds the better of the two equilibria.
+
+>>> import numpy as np
+>>> import pmdlib as pmd
+>>> game = pmd.TabularGame(np.array([[[1.0, 0.3], [0.2, 0.6]]]), np.eye(1), discount=0.0)
+>>> trace = pmd.run_pmd(game, "kl", step="constant", iterations=200)
+>>> [own.round(4).tolist() for own in trace.policy]
+[[[1.0, 0.0]], [[1.0, 0.0]]]
+>>> trace.converged, trace.nash_regret[-1].round(4).item()
+(True, 0.0045)
+"""
 
 from pmdlib.analysis.equilibrium import (
     best_response,

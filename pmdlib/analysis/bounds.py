@@ -105,6 +105,10 @@ def interaction_norm(num_actions: Sequence[int], *, like: Number = 1.0) -> Numbe
     like : number
         What kind of number to return: a float, or for an exact one a ball (a rational if Λ is
         found exactly).
+
+    Returns
+    -------
+    float, or an exact number like ``like``
     """
     counts = [int(m) for m in num_actions]
     groups = Counter(fmpq(4 * (m // 2) * ((m + 1) // 2), m) for m in counts if m > 1)

@@ -23,7 +23,14 @@ from pmdlib.games.profiles import Profile, Roster
 
 
 def uniform_policy(game: MarkovGame) -> Policy:
-    """Return the policy that plays every action with the same probability: N arrays (S, A_i)."""
+    """Return the policy that plays every action with the same probability: N arrays (S, A_i).
+
+    Examples
+    --------
+    >>> game = pmd.TabularGame(np.zeros((2, 2, 4)), np.eye(2), discount=0.5)
+    >>> [own.tolist() for own in pmd.uniform_policy(game)]
+    [[[0.5, 0.5], [0.5, 0.5]], [[0.25, 0.25, 0.25, 0.25], [0.25, 0.25, 0.25, 0.25]]]
+    """
 
     def uniform(actions: int) -> Array:
         shape = (game.num_states, actions)
@@ -68,6 +75,20 @@ def random_policy(
     Returns
     -------
     tuple of N arrays (*batch, S, A_i), every entry positive.
+
+    Raises
+    ------
+    InvalidPolicyError
+        If the concentration is not positive and finite.
+
+    Examples
+    --------
+    A batch of policies is one call, and so is what is computed of them:
+
+    >>> game = pmd.TabularGame(np.array([[[1.0, 0.3], [0.2, 0.6]]]), np.eye(1), discount=0.0)
+    >>> policy = pmd.random_policy(game, np.random.default_rng(0), batch=(1000,))
+    >>> [own.shape for own in policy], pmd.nash_gap(game, policy).shape
+    ([(1000, 1, 2), (1000, 1, 2)], (1000,))
     """
     if not 0 < concentration < np.inf:
         raise InvalidPolicyError(f"concentration is {concentration}, must be positive and finite")
@@ -121,6 +142,12 @@ def deterministic_policy(game: MarkovGame, actions: Sequence[Sequence[int]]) -> 
     ------
     InvalidPolicyError
         If an action does not exist, or the nesting does not match agents and states.
+
+    Examples
+    --------
+    >>> game = pmd.TabularGame(np.zeros((2, 2, 3)), np.eye(2), discount=0.5)
+    >>> [own.tolist() for own in pmd.deterministic_policy(game, [[0, 1], [2, 0]])]
+    [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]]
     """
     if len(actions) != game.num_agents:
         raise InvalidPolicyError(

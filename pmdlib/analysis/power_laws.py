@@ -130,6 +130,10 @@ def slope_band(x: Array, factor: Any) -> Any:
     ----------
     x : array (n,) of positive numbers
     factor : number >= 1
+
+    Returns
+    -------
+    float, or a ball
     """
     weights = slope_weights(x)
     logs = log(np.asarray(factor, dtype=object if is_exact(weights) else float))

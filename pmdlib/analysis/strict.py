@@ -94,6 +94,8 @@ class Basin:
         """Logarithms of two bounds on the Nash gap of KL PMD from ``policy``, each (T, ...).
 
         (3Δ/2)/(1-γ) o e^{-ηδt/2}, and the same with e^{-ηδt + drift}; o = max (1 - π_j)/π_j.
+
+        ``step`` is η, constant along the run; ``time`` (T,) are the numbers of updates t.
         """
         odds = largest(self.away(policy) / self.played(policy), (-1, -2))
         first = log(3 * self.most / (2 * (1 - self.discount)) * odds)
@@ -108,7 +110,11 @@ def basin(game: TabularGame, actions: Sequence[Sequence[int]] | Array) -> Basin:
     ----------
     game : TabularGame
         With a potential or without.
-    actions : N sequences of S actions
+    actions : N sequences of S actions, or ndarray (N, S)
+
+    Returns
+    -------
+    Basin
 
     Raises
     ------

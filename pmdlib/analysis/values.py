@@ -174,6 +174,16 @@ def values(game: MarkovGame, policy: Policy) -> Array:
     ------
     InvalidPolicyError
         If the policy does not fit the game.
+
+    Examples
+    --------
+    Leaving state 0 takes one step without reward; from then on state 1 pays 1 at a discount of 0.9.
+
+    >>> from pmdlib.games.catalogue import stay_or_leave
+    >>> game = stay_or_leave()
+    >>> leave = pmd.deterministic_policy(game, [[1, 0]])
+    >>> pmd.values(game, leave).round(9).tolist()
+    [[9.0, 10.0]]
     """
     return evaluate(game, policy).values
 
@@ -196,12 +206,33 @@ def averaged_q(game: MarkovGame, policy: Policy) -> Policy:
     ------
     InvalidPolicyError
         If the policy does not fit the game.
+
+    Examples
+    --------
+    Who leaves next time loses one reward by staying now: 0.9 · 9 = 8.1 in place of 9.
+
+    >>> from pmdlib.games.catalogue import stay_or_leave
+    >>> game = stay_or_leave()
+    >>> leave = pmd.deterministic_policy(game, [[1, 0]])
+    >>> [own.round(9).tolist() for own in pmd.averaged_q(game, leave)]
+    [[[8.1, 9.0], [10.0, 10.0]]]
     """
     return evaluate(game, policy).averaged_q
 
 
 def advantages(game: MarkovGame, policy: Policy) -> Policy:
-    """Compute the averaged advantages Q_i^π(s, a_i) - V_i^π(s): N arrays (..., S, A_i)."""
+    """Compute the averaged advantages Q_i^π(s, a_i) - V_i^π(s): N arrays (..., S, A_i).
+
+    Examples
+    --------
+    Averaged over an agent's own policy its advantages are zero:
+
+    >>> game = pmd.TabularGame(np.array([[[1.0, 0.3], [0.2, 0.6]]]), np.eye(1), discount=0.0)
+    >>> policy = pmd.random_policy(game, np.random.default_rng(0))
+    >>> means = [(own * gain).sum() for own, gain in zip(policy, pmd.advantages(game, policy))]
+    >>> bool(np.allclose(means, 0, atol=1e-12))
+    True
+    """
     return evaluate(game, policy).advantages
 
 
@@ -218,6 +249,17 @@ def occupancy(game: MarkovGame, policy: Policy, initial: Array | None = None) ->
     Returns
     -------
     ndarray (..., S), summing to one. A state that ρ cannot reach has occupancy 0.
+
+    Examples
+    --------
+    Who starts in state 0 and leaves at once spends the share 1 - γ = 0.1 of the discounted time
+    there.
+
+    >>> from pmdlib.games.catalogue import stay_or_leave
+    >>> game = stay_or_leave()
+    >>> leave = pmd.deterministic_policy(game, [[1, 0]])
+    >>> pmd.occupancy(game, leave).round(9).tolist()
+    [0.1, 0.9]
     """
     start = game.initial if initial is None else check_start(game, initial)
     return evaluate(game, policy).occupancy(start)
@@ -230,5 +272,16 @@ def potential_values(game: MarkovGame, policy: Policy) -> Array:
     ------
     NotPotentialError
         If the game states no potential.
+
+    Examples
+    --------
+    A team's reward is its potential, so the potential of a policy is its value:
+
+    >>> game = pmd.TabularGame(np.array([[[1.0, 0.3], [0.2, 0.6]]]), np.eye(1), discount=0.0)
+    >>> policy = pmd.uniform_policy(game)
+    >>> pmd.potential_values(game, policy).round(9).tolist()
+    [0.525]
+    >>> pmd.values(game, policy).round(9).tolist()
+    [[0.525], [0.525]]
     """
     return evaluate(game, policy).potential_values

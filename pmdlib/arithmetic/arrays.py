@@ -101,7 +101,10 @@ def exact_rows(rows: Array) -> Array:
 
 
 def rationals(numerators: Array, denominators: Array) -> Array:
-    """Divide integer arrays exactly; the result holds flint.fmpq entries."""
+    """Divide integer arrays exactly; the result holds flint.fmpq entries.
+
+    ``numerators`` and ``denominators`` have the same shape.
+    """
     exact = np.empty(numerators.shape, dtype=object)
     exact.reshape(-1)[:] = [
         fmpq(int(p), int(q)) for p, q in zip(numerators.flat, denominators.flat, strict=True)

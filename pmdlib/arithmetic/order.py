@@ -13,7 +13,10 @@ from pmdlib.arithmetic.recording import Recorded, is_recorded
 
 
 def largest(array: Array, axis: int | tuple[int, ...] = -1, *, keepdims: bool = False) -> Array:
-    """Maximum along axes; balls enclose it, whichever entry attains it."""
+    """Maximum along axes; balls enclose it, whichever entry attains it.
+
+    ``array`` (..), its ``axis`` or axes (the last by default) and ``keepdims`` are those of NumPy.
+    """
     if not is_exact(array):
         entries: Array = array.max(axis=axis, keepdims=keepdims)
         return entries
@@ -21,7 +24,10 @@ def largest(array: Array, axis: int | tuple[int, ...] = -1, *, keepdims: bool = 
 
 
 def smallest(array: Array, axis: int | tuple[int, ...] = -1, *, keepdims: bool = False) -> Array:
-    """Minimum along axes; balls enclose it, whichever entry attains it."""
+    """Minimum along axes; balls enclose it, whichever entry attains it.
+
+    ``array`` (..), its ``axis`` or axes (the last by default) and ``keepdims`` are those of NumPy.
+    """
     if not is_exact(array):
         entries: Array = array.min(axis=axis, keepdims=keepdims)
         return entries
@@ -29,7 +35,7 @@ def smallest(array: Array, axis: int | tuple[int, ...] = -1, *, keepdims: bool =
 
 
 def maximum(left: Array, right: Any) -> Array:
-    """Elementwise maximum; balls enclose it."""
+    """Elementwise maximum of ``left`` and ``right``, broadcast; balls enclose it."""
     if not (is_exact(left) or is_exact(right)):
         return np.asarray(np.maximum(left, right))
     return np.asarray(np.frompyfunc(_larger, 2, 1)(left, right), dtype=object)
@@ -96,6 +102,10 @@ def largest_entries(table: Array, tolerance: float) -> Array:
     tolerance : float
         How far below the largest a tied entry may be; exact entries tie only if they are equal.
 
+    Returns
+    -------
+    ndarray (..., A) of bool
+
     Raises
     ------
     UndecidedError
@@ -113,7 +123,7 @@ def largest_entries(table: Array, tolerance: float) -> Array:
 
 
 def union(left: Array, right: Array) -> Array:
-    """Enclose two numbers, entry by entry; equal rationals stay as they are."""
+    """Enclose ``left`` and ``right``, entry by entry; equal rationals stay as they are."""
     return np.asarray(np.frompyfunc(_union, 2, 1)(left, right), dtype=object)
 
 

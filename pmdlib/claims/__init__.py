@@ -2,6 +2,17 @@
 
 As an attribute, ``pmdlib.claims`` is the registry itself, a dictionary by name. What else this
 package holds is imported by its full path: ``from pmdlib.claims.checking import check``.
+
+Examples
+--------
+Every claim carries controls, which must be refuted; here is what a control of one says.
+
+>>> import pmdlib as pmd
+>>> claim = pmd.claims["performance-difference"]
+>>> claim.tag, claim.notebook
+('paper', '03-performance-difference')
+>>> claim.controls[0].description
+'occupancy of the old policy in place of the new one, stay-or-leave game'
 """
 
 from pmdlib.claims import (
@@ -76,6 +87,14 @@ def verify(
     ------
     PmdError
         If there is no such claim or profile.
+
+    Examples
+    --------
+    >>> verdict = pmd.verify("mirror-step-euclidean", instances=5)
+    >>> verdict.verdict, [*verdict.ways]
+    ('verified', ['numeric', 'exact', 'symbolic'])
+    >>> all(result.refuted for result in verdict.controls.values())
+    True
     """
     if name not in claims:
         raise unknown_claim(name, list(claims))

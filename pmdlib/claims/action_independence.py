@@ -82,7 +82,10 @@ def merged(policy: Policy, labels: Labels) -> tuple[Array, ...]:
 
 
 def duplicated(policy: Policy, labels: Labels) -> tuple[Array, ...]:
-    """Share the probability of every action evenly among its copies; inverse to `merged`."""
+    """Share the probability of every action evenly among its copies; inverse to `merged`.
+
+    ``labels[i][k]`` is the action of agent i whose copy its action k is.
+    """
     shared = []
     for own, of in zip(policy, labels, strict=True):
         counts = to_exact(np.bincount(of)) if is_exact(own) else np.bincount(of)
@@ -101,6 +104,8 @@ def buttons(actions: int, *, exact: bool = False) -> TeamGame:
     """Return anti-coordination of two agents, each with two choices on m buttons.
 
     ⌈m/2⌉ of the buttons are copies of the first choice.
+
+    ``actions`` is m; ``exact`` gives payoffs over rationals.
     """
     payoffs = np.array([[[0, 1, 0]]])
     near = (actions + 1) // 2
@@ -114,7 +119,10 @@ def _button_labels(actions: int) -> Labels:
 
 
 def button_start(actions: int, offset: fmpq) -> tuple[Array, ...]:
-    """Both agents make the first choice with probability ½ + offset, its buttons evenly; exact."""
+    """Both agents make the first choice with probability ½ + offset, its buttons evenly; exact.
+
+    ``actions`` is the number m of buttons of each.
+    """
     own = np.array([[[fmpq(1, 2) + offset, fmpq(1, 2) - offset]]])
     return duplicated((own, own), _button_labels(actions))
 
@@ -267,7 +275,8 @@ BRACKET, OFFSET, HALVINGS = (fmpq(99, 100), fmpq(105, 100)), fmpq(1, 20), 8
 def found_step(actions: int, mirror_map: str, exact: bool) -> Any:
     """Step at which two agents with so many buttons stop to gain, by bisection.
 
-    It is sought between .99 and 1.05 times what is known: 4/w², or 4 for the KL step.
+    ``actions`` is the number of buttons m. The step is sought between .99 and 1.05 times what is
+    known: 4/w², or 4 for the KL step.
 
     Returns
     -------

@@ -30,12 +30,23 @@ SETTLED = 1e-2
 
 
 def unsettled(trace: Trace, last: int = 200) -> Array:
-    """Which runs of a batch have a mean Nash gap above `SETTLED` over their last iterations."""
+    """Which runs of a batch have a mean Nash gap above `SETTLED` over their last iterations.
+
+    ``trace`` is of a batch of starts (B, ...); ``last`` says how many iterations: (B, ...) of bool.
+    """
     return np.asarray(trace.nash_gap[-last:].mean(axis=0) > SETTLED)
 
 
 def falls(trace: Trace, rounding: float = 1e-12) -> Array:
-    """Which runs of a batch have an update at which the potential falls, beyond rounding."""
+    """Which runs of a batch have an update at which the potential falls, beyond rounding.
+
+    ``trace`` is of a batch of starts (B, ...): (B, ...) of bool.
+
+    Raises
+    ------
+    PmdError
+        If the game states no potential.
+    """
     if trace.potential is None:
         raise PmdError("a game without a potential has none that falls")
     return np.asarray((np.diff(trace.potential, axis=0) < -rounding).any(axis=0))
@@ -86,6 +97,11 @@ def lyapunov_exponents(game: MarkovGame, trace: Trace, skip: int = 0) -> Array:
     Returns
     -------
     ndarray (B, N)
+
+    Raises
+    ------
+    PmdError
+        If the run is of another kind.
     """
     if game.num_states != 1 or set(game.num_actions) != {2} or trace.mirror_map != "kl":
         raise PmdError("the exponents need a KL run of one state and two actions for each agent")
@@ -131,6 +147,11 @@ def bifurcation(
     DataFrame
         One row a step size: ``step``; ``orbit`` (kept · B,) of probabilities; mean ``gap``; the
         exponents ``along`` and ``across`` the line on which both play alike, averaged over starts.
+
+    Raises
+    ------
+    PmdError
+        If rounding parts the two agents.
     """
     rows = []
     for step in steps:
@@ -150,6 +171,8 @@ def three_updates(step: Any, chance: fmpq, crowded: float = 0.5) -> list[Any]:
     """Enclose p, f(p), f²(p), f³(p): both agents of `uneven_sides` start at ``chance``.
 
     f³(p) <= p < f(p) < f²(p), or the reverse, makes the map chaotic (Li and Yorke, 1975).
+
+    ``crowded`` is the parameter of that game.
     """
     own = rationals(np.array([[1, 1]]), np.ones((1, 2))) * np.array([[1 - chance, chance]])
     game = broken.uneven_sides(crowded).exact()
@@ -164,7 +187,10 @@ def share_unsettled(
     starts: Policy,
     iterations: int,
 ) -> pd.DataFrame:
-    """Share of starts from which a run has not settled, and its mean gap, for each step size."""
+    """Share of starts from which a run has not settled, and its mean gap, for each step size.
+
+    A row for each of the ``steps``: ``step``, ``share`` and ``gap``, the mean over those far away.
+    """
     rows = []
     for step in steps:
         trace = run_pmd(game, mirror_map, float(step), iterations, starts, progress=False)
@@ -178,6 +204,8 @@ def attractor(
     game: TabularGame, steps: Sequence[float], chances: Array, iterations: int
 ) -> pd.DataFrame:
     """Follow three agents from next to the line on which agents 1 and 2 play alike, 3 the opposite.
+
+    ``steps`` are the step sizes of the runs, ``chances`` (B,) where agent 1 starts.
 
     Returns
     -------
@@ -231,6 +259,9 @@ def along_line(
 ) -> pd.DataFrame:
     """Run the KL map at step 1 in the games along a line, from the same random starts.
 
+    ``make`` turns a share θ into a game of two agents; ``shares`` are those to look at, and
+    ``starts`` says how many starts.
+
     Returns
     -------
     DataFrame
@@ -258,6 +289,8 @@ def literature_table(
     The potential is the stage potential with the best certified bound on the distance α. Whether it
     falls is asked at the constant step (1-γ)/φmax; whether the gap vanishes, at ``factor`` times
     that, so that it does not take too long.
+
+    ``starts`` says how many runs of each game.
     """
     rows = {}
     for name, game in games.items():
@@ -297,6 +330,9 @@ def horizon_table(
     """Count iterations of the constant KL step until regret, and gap, stay below ``target``.
 
     The games are the same for every γ but for γ itself: random identical interest, three states.
+
+    ``discounts`` are the γ, ``games`` how many games for each, ``agents`` how many agents, of two
+    actions.
 
     Returns
     -------
@@ -374,6 +410,8 @@ def least_share(first: Sequence[float], second: Sequence[float]) -> Array:
 
 def own_steps_along(game: MarkovGame, trace: Trace, steps: Sequence[float]) -> pd.DataFrame:
     """Set the improvement of every iteration of a run beside the bound for own steps.
+
+    ``trace`` has recorded policies, of one start; ``steps`` are those of the agents.
 
     Returns
     -------

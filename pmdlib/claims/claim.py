@@ -133,6 +133,16 @@ class Comparison:
         Which part of the claim, where it has several.
     applies : ndarray (B,) of bool, optional
         For which policies this part says something; all by default. The others are not counted.
+
+    Examples
+    --------
+    A bound that holds with room on the first policy and with equality on the second:
+
+    >>> from pmdlib.claims.claim import Comparison
+    >>> left, right = np.array([2.0, 3.0]), np.array([1.0, 3.0])
+    >>> bound = Comparison(left, right, tolerance=1e-12, relation=">=")
+    >>> bound.holds.tolist(), bound.slack.tolist()
+    ([True, True], [2.0, 1.0])
     """
 
     left: Any
@@ -216,6 +226,22 @@ class Control:
         What was mutated or dropped, and on which instance.
     compare : callable () -> Comparison
         The false relation on that instance, in exact numbers: it must fail for certain.
+
+    Examples
+    --------
+    The claim "no advantage is positive" is false away from equilibria: an instance says so,
+    exactly.
+
+    >>> from pmdlib.claims.claim import Comparison, Control
+    >>> from pmdlib.claims.ways.certifying import certify_control
+    >>> from pmdlib.games.catalogue import isolated
+    >>> def nobody_gains():
+    ...     game = isolated().exact()
+    ...     gains = pmd.advantages(game, pmd.uniform_policy(game))
+    ...     return Comparison(gains[0], 0, 0, "<=")
+    >>> result = certify_control(Control("nobody-gains", "even mixtures", nobody_gains))
+    >>> result.refuted, result.how, result.value
+    (True, 'exact', 0.125)
     """
 
     name: str
@@ -274,6 +300,36 @@ class Claim:
     attack : mapping, optional
         What an attack on it carries besides game and policy, such as ``units`` or ``iterations``;
         None if nobody attacks it.
+
+    Examples
+    --------
+    An agent's advantages average to zero over its own policy. The control drops its weights.
+
+    >>> from pmdlib.claims.checking import check
+    >>> from pmdlib.claims.claim import Claim, Comparison, Control, value_rounding
+    >>> from pmdlib.claims.instances import any_instances
+    >>> from pmdlib.games.catalogue import isolated
+    >>> def sides(instance):
+    ...     own, gains = instance.policy[0], instance.evaluation.advantages[0]
+    ...     yield Comparison((own * gains).sum(axis=-1), 0, value_rounding(instance.game), "==")
+    >>> def unweighted():
+    ...     game = isolated().exact()
+    ...     gains = pmd.advantages(game, pmd.deterministic_policy(game, [[0], [0]]))
+    ...     return Comparison(gains[0].sum(axis=-1), 0, 0, "==")
+    >>> claim = Claim(
+    ...     name="centred",
+    ...     tag="derived",
+    ...     label="definition of the advantage",
+    ...     statement="the mean of A_i(s, .) under π_i(.|s) is 0",
+    ...     notebook="01-markov-potential-games",
+    ...     hypotheses=(),
+    ...     instances=any_instances,
+    ...     compare=sides,
+    ...     controls=(Control("unweighted", "the plain sum", unweighted),),
+    ...     sizes={"quick": 100, "full": 1000},
+    ... )
+    >>> check(claim, instances=5).verdict
+    'verified'
     """
 
     name: str

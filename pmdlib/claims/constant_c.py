@@ -168,7 +168,10 @@ def uniform_start_run() -> Trace:
 
 
 def slow_switch_exponent(*, base: float = 0.5, extra: float = 0.25, odds: float = 4.0) -> float:
-    """K of c ≈ e^{-K/ε}: K = ΔL + S log(1 + e^-L) - S log 2 - S·H(δ/S), S = Δ + δ."""
+    """K of c ≈ e^{-K/ε}: K = ΔL + S log(1 + e^-L) - S log 2 - S·H(δ/S), S = Δ + δ.
+
+    Δ is ``base``, δ is ``extra`` and L is ``odds``, as in `catalogue.slow_switch` and its start.
+    """
     total, share = base + extra, extra / (base + extra)
     entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
     return float(base * odds + total * (np.log1p(np.exp(-odds)) - np.log(2)) - total * entropy)
@@ -177,7 +180,10 @@ def slow_switch_exponent(*, base: float = 0.5, extra: float = 0.25, odds: float 
 def slow_switch_flow(
     epsilon: float, *, base: float = 0.5, extra: float = 0.25, odds: float = 4.0
 ) -> float:
-    """Log c of the continuous-time flow: the root X of εX + S log(1 + e^X) = -K, then log σ(X)."""
+    """Log c of the continuous-time flow: the root X of εX + S log(1 + e^X) = -K, then log σ(X).
+
+    ε is ``epsilon``; ``base``, ``extra`` and ``odds`` as in `slow_switch_exponent`.
+    """
     exponent, total = slow_switch_exponent(base=base, extra=extra, odds=odds), base + extra
     root = brentq(
         lambda x: epsilon * x + total * np.logaddexp(0, x) + exponent, -2 * exponent / epsilon, 0

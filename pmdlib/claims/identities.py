@@ -104,7 +104,8 @@ def joint_gain(before: Evaluation, after: Evaluation) -> Array:
     """Σ_a (π'(a|s) - π(a|s)) Q_φ^π(s, a), (B, S): agents switch one at a time, and it telescopes.
 
     The k-th term is <π_k' - π_k, E Q_φ^π(s, ·)> with the agents before k at their new policies.
-    Each average is over Q_φ^π, so values stay those of ``before``.
+    ``after`` is of the same game, as many policies. Each average is over Q_φ^π, so values stay
+    those of ``before``.
     """
     values = before.potential_values
     total = 0 * values

@@ -81,7 +81,10 @@ def potential_instances(rng: np.random.Generator, sizes: Sizes) -> Iterator[Inst
 
 
 def any_instances(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
-    """Yield Markov games, potential or not, with policies, target policies and a moving agent."""
+    """Yield Markov games, potential or not, with policies, target policies and a moving agent.
+
+    ``sizes`` limits how large they are; they never end.
+    """
     for source, game in games(rng, sizes, names=POTENTIAL_GAMES + OTHER_GAMES):
         agent = int(rng.integers(game.num_agents))
         extra = {"target": mixed_policies(game, rng), "agent": agent}

@@ -55,7 +55,10 @@ SLOPE_DISPLACEMENT = 1.5e-8
 
 
 def objective(mirror_map: MirrorMap, new: Array, old: Array, gradient: Array) -> Array:
-    """<η Q, p> - D_ψ(p, π), the function that a PMD step maximises over p: (...)."""
+    """<η Q, p> - D_ψ(p, π), the function that a PMD step maximises over p: (...).
+
+    ``new`` is p, ``old`` is π and ``gradient`` is η Q, each (..., A).
+    """
     return expectation(new, gradient) - mirror_map.divergence(new, old)
 
 

@@ -63,7 +63,7 @@ def noise_floor(evaluation: Evaluation, step: Any, scale: Any) -> Array:
     """Lower bound on the expected improvement of a noisy KL step, from every start: (B, S + 1).
 
     1/(1-γ) Σ_s d^t(s) [η (1 - ηQmax/2) Σ_i Var_{π_i}(Q_i(s,.)) - ½ η² σ² N Φ^t(s)], with the
-    occupancy of the policy before the step.
+    occupancy of the policy before the step and σ the ``scale`` of the noise.
     """
     game = evaluation.game
     gain = bounds.variance_coefficient(step=step, **phi(game)) * sum_over(
@@ -99,7 +99,11 @@ def _noisy_sides(instance: Instance) -> Iterator[Comparison]:
 
 
 def coordination(agents: int, actions: int, share: fmpq) -> tuple[Array, Policy]:
-    """Payoff 1 if everybody plays action 0, which each does with this probability; else 0."""
+    """Payoff 1 if everybody plays action 0, which each does with this probability; else 0.
+
+    ``agents`` and ``actions`` say how many; the probability is ``share``. Returns the payoff tensor
+    (A_1, .., A_N) and the policy, N arrays (1, 1, A_i).
+    """
     payoff = np.zeros((actions,) * agents)
     payoff.flat[0] = 1.0
     others = [(1 - share) / (actions - 1)] * (actions - 1)

@@ -33,6 +33,9 @@ def wanderings(
 ) -> pd.DataFrame:
     """Run KL PMD at the constant step, and measure how far the iterates still move.
 
+    ``draws`` are functions of ``rng`` that draw a game, by sort; so many ``games`` are drawn of
+    each, and so many ``starts`` in each game.
+
     Returns
     -------
     DataFrame
@@ -59,6 +62,8 @@ def resting_place(odds: float, *, base: float = 0.5, extra: float = 0.25) -> flo
 
     From an even agent 1 and log-odds y of right against left, Δy - S log(1 + e^y) rises by S log 2;
     NaN where that exceeds its maximum, so that row 2 becomes best and the run goes elsewhere.
+
+    y begins at ``odds``; Δ is ``base``, δ is ``extra`` and S is their sum.
     """
     total = base + extra
 
@@ -78,6 +83,8 @@ def spent(game: TabularGame, start: Policy, iterations: int) -> dict[str, float]
     One state; gaps in shares of φmax. ``squares`` is at most ``rooted``, 2/c, and at most ``logs``:
     no gap exceeds 1, the sum of the gaps is at most that of all agents' best advantages, and for
     that the log form has log 1/π(a*) summed over all agents and phases, + 2.
+
+    ``start`` is one policy, N arrays (1, A_i).
     """
     trace = run_pmd(game, "kl", "constant", iterations, start, record_policies=True, progress=False)
     _, right = log_form(game, trace)
@@ -95,7 +102,10 @@ def spent(game: TabularGame, start: Policy, iterations: int) -> dict[str, float]
 def measured_rate(
     game: TabularGame, start: Policy, iterations: int, step: float
 ) -> tuple[float, float, float]:
-    """Run KL PMD to a gap of 1e-12; return its last decay a step, the margin there, and the gap."""
+    """Run KL PMD to a gap of 1e-12; return its last decay a step, the margin there, and the gap.
+
+    ``start`` is one policy, N arrays (S, A_i).
+    """
     trace = run_pmd(game, "kl", step, iterations, start, tolerance=1e-12, progress=False)
     profile = [own.argmax(axis=-1) for own in trace.policy]
     last = min(len(trace.nash_gap) - 1, 20)
@@ -113,13 +123,19 @@ def corner_team(agents: int) -> TabularGame:
 
 
 def corner_run(agents: int, iterations: int, step: float = 1.0) -> Trace:
-    """KL PMD on `corner_team` from the uniform policy."""
+    """KL PMD on `corner_team` from the uniform policy.
+
+    ``agents`` says how many.
+    """
     start = (np.array([[0.5, 0.5]]),) * agents
     return run_pmd(corner_team(agents), "kl", step, iterations, start, progress=False)
 
 
 def corner_flow(agents: int, time: Array, step: float = 1.0) -> Array:
-    """Gap of the flow of `corner_team` for large times: ((N-1) η t)^{-N/(N-1)}."""
+    """Gap of the flow of `corner_team` for large times: ((N-1) η t)^{-N/(N-1)}.
+
+    ``agents`` is N, ``time`` (T,) are the t.
+    """
     return np.asarray(((agents - 1) * step * time) ** (-agents / (agents - 1)))
 
 
@@ -129,7 +145,10 @@ SADDLE = (4 / 11, 3 / 11)
 
 
 def saddle_run(distances: Array, iterations: int, step: float = 1.0) -> Trace:
-    """KL PMD on `catalogue.isolated` from so far beside its mixed equilibrium, (D,)."""
+    """KL PMD on `catalogue.isolated` from so far beside its mixed equilibrium, (D,).
+
+    ``distances`` (D,) are added to the probability with which agent 1 plays its first action.
+    """
     p, q = SADDLE[0] + distances, SADDLE[1] + 0 * distances
     start = tuple(np.stack([own, 1 - own], axis=-1)[:, None] for own in (p, q))
     return run_pmd(catalogue.isolated(), "kl", step, iterations, start, progress=False)
@@ -164,7 +183,11 @@ def bad_share(worth: float) -> float:
 
 
 def hardest(draw: Draw, rng: np.random.Generator, *, draws: int = 12) -> MarkovGame:
-    """Draw some games of one state, and return the one with the largest price of anarchy."""
+    """Draw some games of one state, and return the one with the largest price of anarchy.
+
+    ``draw`` is a function of ``rng`` that draws a game; ``draws`` games are compared, none of them
+    with a constant potential.
+    """
     found = [_interesting(draw, rng) for _ in range(draws)]
     return max(found, key=lambda game: float(inefficiency(game).anarchy))
 
@@ -172,7 +195,11 @@ def hardest(draw: Draw, rng: np.random.Generator, *, draws: int = 12) -> MarkovG
 def last_and_average(
     families: Mapping[str, Draw], games: int, starts: int, iterations: int, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Compare the last gap of runs at the constant step with their regret, in shares of Qmax."""
+    """Compare the last gap of runs at the constant step with their regret, in shares of Qmax.
+
+    ``families`` are functions of ``rng`` that draw a game, by name; so many ``games`` are drawn of
+    each, and so many ``starts`` in each game.
+    """
     rows = []
     for family, draw in families.items():
         for number in range(games):
@@ -189,6 +216,9 @@ def reached(
     families: Mapping[str, Draw], games: int, starts: int, iterations: int, rng: np.random.Generator
 ) -> pd.DataFrame:
     """Compare what independent learners reach with the social optimum, from the same starts.
+
+    ``families`` are functions of ``rng`` that draw a game, by name; so many ``games`` are drawn of
+    each, and so many ``starts`` in each game.
 
     Returns
     -------

@@ -60,6 +60,9 @@ def half_face_change(agents: int, actions: int, q_step: Any, delta: Any) -> Any:
 
     (1-x)^{N-1} (1 - δ + x (N - 1 + δ)) - (1-δ), where each agent crosses with probability
     x = ηδw²/4, as long as x <= 1 [derived].
+
+    ``agents`` is N, ``actions`` the number of actions of each, ``q_step`` is ηQmax and ``delta`` is
+    δ.
     """
     crossing = q_step * delta * _as(is_exact(delta), _width(actions)) / 4
     stay = (1 - crossing) ** (agents - 1)
@@ -82,7 +85,10 @@ def _width(actions: int) -> fmpq:
 
 
 def safe_step(agents: int, actions: int, mirror_map: str) -> fmpq:
-    """Return the largest ηQmax that is proved never to lower the potential: 4/Λ, or 2."""
+    """Return the largest ηQmax that is proved never to lower the potential: 4/Λ, or 2.
+
+    ``actions`` is the number of actions of each of the ``agents``.
+    """
     if mirror_map == "kl":
         return fmpq(SAFE["kl"])
     return SAFE["euclidean"] / ((agents - 1) * _width(actions))
@@ -93,7 +99,8 @@ def found_step(agents: int, actions: int, mirror_map: str, exact: bool) -> Any:
     """Step ηQmax at which the worst game known for every N stops to rise, by bisection.
 
     Half-face for the Euclidean step, one-or-two for KL: the potential rises at the safe step and
-    falls at `GAP` times it, and both are checked.
+    falls at `GAP` times it, and both are checked. ``actions`` is the number of actions of each of
+    the ``agents``.
 
     Returns
     -------

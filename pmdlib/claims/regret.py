@@ -125,7 +125,11 @@ Bound = Callable[[Run, Array], Array]
 
 
 def euclidean_bound(run: Run, kappa: Array, *, sharp: bool = False) -> Array:
-    """Bound on the Euclidean Nash regret at the paper's step, (T, B)."""
+    """Bound on the Euclidean Nash regret at the paper's step, (T, B).
+
+    ``run`` is of a batch of B starts, ``kappa`` (T, B) its κ_T or κ_μ; ``sharp`` takes
+    9.7 in place of 32.
+    """
     formula = bounds.regret_euclidean_sharp if sharp else bounds.regret_euclidean
     return np.asarray(
         formula(
@@ -139,7 +143,11 @@ def euclidean_bound(run: Run, kappa: Array, *, sharp: bool = False) -> Array:
 
 
 def kl_bound(run: Run, kappa: Array, *, sharp: bool = False) -> Array:
-    """Bound on the KL Nash regret at the paper's step (Theorem V.6), (T, B)."""
+    """Bound on the KL Nash regret at the paper's step (Theorem V.6), (T, B).
+
+    ``run`` is of a batch of B starts, ``kappa`` (T, B) its κ_T or κ_μ; ``sharp`` takes
+    8/3 in place of 12.
+    """
     formula = bounds.regret_kl_sharp if sharp else bounds.regret_kl
     return np.asarray(
         formula(
@@ -154,7 +162,10 @@ def kl_bound(run: Run, kappa: Array, *, sharp: bool = False) -> Array:
 
 
 def kl_constant_bound(run: Run, kappa: Array) -> Array:
-    """Bound on the KL Nash regret at the step (1-γ)/φmax, free of N, (T, B)."""
+    """Bound on the KL Nash regret at the step (1-γ)/φmax, free of N, (T, B).
+
+    ``run`` is of a batch of B starts, ``kappa`` (T, B) its κ_T or κ_μ.
+    """
     return np.asarray(
         bounds.regret_kl_constant_step(
             phi_max=run.game.phi_max,
@@ -227,6 +238,8 @@ def log_form(game: MarkovGame, trace: Trace) -> tuple[Array, Array]:
     """Both sides of the log form for every T: η Σ_t max_a A_i^t(s, a), Σ_phases log(1/π(a*)) + 2.
 
     A phase is a maximal stretch of iterations with the same best action a* of agent i in state s.
+
+    ``trace`` is a KL run of a batch of B starts, with recorded policies.
 
     Returns
     -------

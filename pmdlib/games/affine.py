@@ -75,12 +75,17 @@ def random_affine(
     Parameters
     ----------
     rng : numpy.random.Generator
-    agents, facilities, states : int
+    agents, facilities : int
     actions : int
         Bundles of each agent, drawn for each by itself.
+    states : int
     discount : float
     bundles : bool
         If not, every agent picks one facility, whichever it likes.
+
+    Returns
+    -------
+    CongestionGame
     """
     size = (states, facilities)
     slopes = rng.integers(0, 8, size=size, endpoint=True)

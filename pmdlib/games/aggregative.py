@@ -52,6 +52,20 @@ class CongestionGame(FacilityGame):
     References
     ----------
     Rosenthal, "A class of games possessing pure-strategy Nash equilibria", 1973.
+
+    Examples
+    --------
+    Three drivers and two roads, which pay each of 1, 2, 3 drivers so much. Two on the better road
+    and one on the other is an equilibrium; the one who leaves a crowd of three gains what the
+    potential gains.
+
+    >>> game = pmd.CongestionGame([[[3.0, 2.0, 1.0], [2.0, 1.0, 0.0]]], agents=3)
+    >>> crowd = pmd.deterministic_policy(game, [[0], [0], [0]])
+    >>> split = pmd.deterministic_policy(game, [[0], [0], [1]])
+    >>> pmd.nash_gap(game, crowd), pmd.nash_gap(game, split)
+    (1.0, 0.0)
+    >>> (pmd.potential_values(game, split) - pmd.potential_values(game, crowd)).tolist()
+    [1.0]
     """
 
     def __init__(
@@ -150,6 +164,20 @@ class TeamGame(FacilityGame):
     ------
     InvalidGameError
         Naming the table, the index, the value and what was required.
+
+    Examples
+    --------
+    Ten agents use no facility or the only one; all earn 1 if exactly one of them uses it. If each
+    does so with probability 1/10, that happens with probability (9/10)^9, and nobody can do better
+    alone.
+
+    >>> by_load = np.eye(11)[1]
+    >>> game = pmd.TeamGame([[by_load]], [(10, [(), (0,)])])
+    >>> policy = (np.array([[0.9, 0.1]]),) * 10
+    >>> pmd.values(game, policy)[0, 0].round(4).item(), round(0.9**9, 4)
+    (0.3874, 0.3874)
+    >>> round(pmd.nash_gap(game, policy), 9)
+    0.0
     """
 
     identical_interest = True

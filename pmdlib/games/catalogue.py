@@ -3,6 +3,14 @@
 Every entry is a function that returns a game. Where an example needs a certain start, a function
 ``<name>_start`` beside it returns the policy. Games of one state have discount 0 and are given by
 their payoffs; rows are agent 1, columns agent 2.
+
+Examples
+--------
+>>> from pmdlib.games.catalogue import CATALOGUE, NOT_POTENTIAL
+>>> CATALOGUE["distancing"]().num_agents
+8
+>>> "distancing" in NOT_POTENTIAL  # although it was proposed as a Markov potential game
+True
 """
 
 from collections.abc import Callable, Sequence
@@ -104,6 +112,8 @@ def slow_switch(epsilon: float = 0.1, *, base: float = 0.5, extra: float = 0.25)
 
     Agent 1 first learns row 1 for as long as agent 2 still favours the left column; when agent 2
     has turned, row 2 is best, but hardly any mass is left on it. ε = 0 gives a continuum.
+
+    ε is ``epsilon``, Δ is ``base`` and δ is ``extra``.
     """
     return one_state([[base, base + epsilon], [0.0, base + epsilon + extra]])
 
@@ -139,10 +149,15 @@ def three_agents_degenerate() -> TabularGame:
 def half_face(num_agents: int = 4, actions: int = 2, *, delta: float = 1e-3) -> TabularGame:
     """Euclidean steps lose here: φ = 1-δ, 1, 0, 0, .. for k = 0, 1, >= 2 agents across.
 
-    Each agent starts uniform on the first half of its actions; k counts the agents that play in
-    the other half. One agent alone should cross; all crossing at once lose. Among symmetric
-    populations with two actions nothing is known to lose at smaller steps for N >= 5; for N = 2, 3
-    and 4 something is, see the stored worst instances.
+    Each agent starts uniform on the first half of its actions; k counts the agents that play in the
+    other half; δ is ``delta``. One agent alone should cross; all crossing at once lose. Among
+    symmetric populations with two actions nothing is known to lose at smaller steps for N >= 5; for
+    N = 2, 3 and 4 something is, see the stored worst instances.
+
+    Raises
+    ------
+    InvalidGameError
+        If there are fewer than two agents, or the number of actions is odd or below 2.
     """
     if actions < 2 or actions % 2 or num_agents < 2:
         raise InvalidGameError(
@@ -165,6 +180,11 @@ def crowd(by_count: Sequence[float] = (0.0, 1.0, 0.93, *[0.0] * 8)) -> TabularGa
 
     The default, ten agents found by a linear program, refutes the two-agent coefficient of the KL
     step for larger N.
+
+    Raises
+    ------
+    InvalidGameError
+        If there are fewer than two payoffs.
     """
     agents = len(by_count) - 1
     if agents < 1:
@@ -247,6 +267,11 @@ def distancing(num_agents: int = 8, facilities: int = 4) -> TabularGame:
     It is used in the literature as a Markov potential game; no potential is stated here, because
     the claim is there to be tested (`is_markov_potential_game`).
 
+    Raises
+    ------
+    InvalidGameError
+        If ``facilities`` is not 4, for which the weights are known.
+
     References
     ----------
     Leonardos, Overman, Panageas, Piliouras, "Global Convergence of Multi-Agent Policy Gradient in
@@ -271,6 +296,11 @@ def pollution_tax(num_agents: int = 4) -> TabularGame:
 
     States free and polluted. Clean pays 2, dirty 4; in the polluted state everybody is taxed 4, 8,
     32 for N = 2, 4, 8. The next state is free exactly if all play clean.
+
+    Raises
+    ------
+    InvalidGameError
+        If no tax is known for this number of agents.
 
     References
     ----------
@@ -416,7 +446,12 @@ def separate_worlds() -> TabularGame:
 def half_face_team(num_agents: int = 4, actions: int = 2, *, delta: Any = 1e-3) -> TeamGame:
     """Return `half_face` by counts, for any number of agents and of actions; exact if δ is.
 
-    The first half of the actions, or one more, is where the agents start.
+    The first half of the actions, or one more, is where the agents start; δ is ``delta``.
+
+    Raises
+    ------
+    InvalidGameError
+        If there are fewer than two agents or two actions.
     """
     if actions < 2 or num_agents < 2:
         raise InvalidGameError(
@@ -430,7 +465,10 @@ def half_face_team(num_agents: int = 4, actions: int = 2, *, delta: Any = 1e-3) 
 
 
 def half_face_team_start(num_agents: int = 4, actions: int = 2, *, exact: bool = False) -> Profile:
-    """Every agent is uniform on the first half of its actions."""
+    """Every agent is uniform on the first half of its actions.
+
+    ``exact`` gives rationals.
+    """
     near = (actions + 1) // 2
     own = np.array([fmpq(a < near, near) for a in range(actions)])
     return _shared([own if exact else to_float(own)], [num_agents])
@@ -440,6 +478,11 @@ def one_or_two(num_agents: int = 8) -> CountGame:
     """KL steps lose here: φ = 1 if one or two agents play action 1, else 0; of two agents, if one.
 
     For more than two agents it is the worst game that a search over symmetric populations knows.
+
+    Raises
+    ------
+    InvalidGameError
+        If there are fewer than two agents.
     """
     if num_agents < 2:
         raise InvalidGameError(f"one_or_two has {num_agents} agents, must have at least 2")
@@ -449,7 +492,10 @@ def one_or_two(num_agents: int = 8) -> CountGame:
 
 
 def one_or_two_start(num_agents: int = 8, *, exact: bool = False) -> Profile:
-    """Play action 1 with probability 9/(15N - 25), near the worst for N >= 3; 9/20 for N = 2."""
+    """Play action 1 with probability 9/(15N - 25), near the worst for N >= 3; 9/20 for N = 2.
+
+    ``exact`` gives rationals.
+    """
     rare = fmpq(9, max(15 * num_agents - 25, 20))
     own = np.array([1 - rare, rare])
     return _shared([own if exact else to_float(own)], [num_agents])

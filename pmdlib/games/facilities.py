@@ -51,8 +51,13 @@ class FacilityGame(MarkovGame):
     agents : int, or sequence of (size, bundles)
         Number of agents, each of whom picks one facility; or populations of so many agents whose
         actions are these bundles.
-    kernel : array
-        What `check_kernel` takes as exogenous (S, S), or None where a subclass has its own.
+    kernel : array (S, S), or None
+        Transition matrix; None where a subclass has a kernel of its own.
+    discount : float in [0, 1)
+    initial : array (S,), or None
+        Initial distribution ρ; uniform if None.
+    exact : bool
+        Whether the tables of the subclass are exact.
     """
 
     def __init__(

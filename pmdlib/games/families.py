@@ -45,7 +45,10 @@ class Shape:
 
 
 def identical_interest(rng: np.random.Generator, shape: Shape) -> TabularGame:
-    """Every agent receives the potential: V_i = Φ, whatever the kernel does."""
+    """Every agent receives the potential: V_i = Φ, whatever the kernel does.
+
+    ``shape`` gives its sizes.
+    """
     return TabularGame(
         _stage_potential(rng, shape),
         _joint_kernel(rng, shape),
@@ -145,7 +148,11 @@ def random_shape(
     max_joint_actions: int = 1500,
     discounts: Sequence[float] = (0.0, 1 / 2, 29 / 32, 63 / 64),
 ) -> Shape:
-    """Draw sizes (ragged action sets) and hardness; two thirds of the draws are hard cases."""
+    """Draw sizes (ragged action sets) and hardness; two thirds of the draws are hard cases.
+
+    ``max_agents``, ``max_states``, ``max_actions`` (of one agent) and ``max_joint_actions`` are
+    upper limits; ``discounts`` are drawn from with equal chances.
+    """
     while True:
         agents = int(rng.integers(1, max_agents, endpoint=True))
         actions = tuple(int(m) for m in rng.integers(2, max_actions, size=agents, endpoint=True))
@@ -173,6 +180,10 @@ def random_game(
         A name in `FAMILIES`; a random one by default.
     shape : Shape, optional
         Sizes and hardness; `random_shape` by default.
+
+    Returns
+    -------
+    TabularGame
 
     Raises
     ------

@@ -134,7 +134,7 @@ def each_agent(function: Callable[..., Any], *families: Sequence[Array]) -> Sequ
     function : callable
         It must treat leading axes as batch axes: it is called with whole stacks where all families
         are Profiles of one roster, else agent by agent.
-    *families : sequences of N arrays
+    *families : sequences of N arrays (...)
 
     Returns
     -------

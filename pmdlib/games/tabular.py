@@ -58,6 +58,25 @@ class TabularGame(MarkovGame):
     -----
     Arrays of exact numbers (dtype object: rationals, balls, symbols) are kept as they are, floats
     beside them become the rationals that they are, and all averages are exact.
+
+    Examples
+    --------
+    The prisoner's dilemma has different rewards, and a potential: it registers what each agent
+    gains by moving alone. Action 1 (to defect) dominates.
+
+    >>> rewards = [np.array([[[2.0, 0.0], [3.0, 1.0]]]), np.array([[[2.0, 3.0], [0.0, 1.0]]])]
+    >>> potential = np.array([[[0.0, 1.0], [1.0, 2.0]]])
+    >>> game = pmd.TabularGame(rewards, np.eye(1), discount=0.0, potential=potential)
+    >>> game.num_agents, game.num_states, game.num_actions, game.phi_max
+    (2, 1, (2, 2), 2.0)
+    >>> pmd.nash_gap(game, pmd.uniform_policy(game))
+    0.5
+
+    Over the rationals that these floats are, nothing is rounded:
+
+    >>> exact = game.exact()
+    >>> print(pmd.nash_gap(exact, pmd.uniform_policy(exact)))
+    1/2
     """
 
     def __init__(

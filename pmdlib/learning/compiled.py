@@ -32,7 +32,7 @@ class Update:
 
     Attributes
     ----------
-    rewards, kernel : ndarray of float64
+    rewards, kernel : ndarray (n, S, 1, J) and (S, S) or (S, S, J) of float64
         The tensors of the game, as it stores them.
     discount : float
     loop : Loop

@@ -30,7 +30,23 @@ from pmdlib.whole import whole_number
 
 
 class Feedback(ABC):
-    """What the agents are told of their averaged Q under the present policy."""
+    """What the agents are told of their averaged Q under the present policy.
+
+    Examples
+    --------
+    Agents who are told their values to one digit cannot tell actions apart that differ by less, and
+    stay where they are; the trace knows better.
+
+    >>> from pmdlib.games.profiles import each_agent
+    >>> from pmdlib.learning.feedback import Feedback
+    >>> class OneDigit(Feedback):
+    ...     def averaged_q(self, evaluation):
+    ...         return each_agent(lambda q: q.round(1), evaluation.averaged_q)
+    >>> game = pmd.TabularGame(np.array([[0.52, 0.48]]), np.eye(1), discount=0.0)
+    >>> trace = pmd.run_pmd(game, "kl", step=1.0, iterations=100, feedback=OneDigit())
+    >>> trace.policy[0].tolist(), trace.nash_gap[-1].round(9).item()
+    ([[0.5, 0.5]], 0.02)
+    """
 
     @property
     def exact(self) -> bool:

@@ -45,6 +45,33 @@ class Learner(ABC):
     Functions of a state return one array per agent; `each_agent` applies a function to all. For
     `variants`, in which only some agents move, a state is one array (..., S, A_i) per agent, or a
     dict of such families; what else a dict holds is shared by all.
+
+    Examples
+    --------
+    Agents who go half of the way to a best response. In a game with a dominant action the gap
+    halves at every update.
+
+    >>> from pmdlib.games.profiles import each_agent
+    >>> from pmdlib.learning.learners import Learner
+    >>> from pmdlib.learning.pmd import run
+    >>> class HalfWay(Learner):
+    ...     name = "half-way"
+    ...     uses_step = False
+    ...
+    ...     def begin(self, policy):
+    ...         return policy
+    ...
+    ...     def policy(self, state):
+    ...         return state
+    ...
+    ...     def move(self, state, sight):
+    ...         def half_way(own, q):
+    ...             return own / 2 + np.eye(q.shape[-1])[q.argmax(axis=-1)] / 2
+    ...
+    ...         return each_agent(half_way, state, sight.averaged_q)
+    >>> game = pmd.TabularGame(np.array([[1.0, 0.0]]), np.eye(1), discount=0.0)
+    >>> run(game, HalfWay(), step=1.0, iterations=4).nash_gap.tolist()
+    [0.5, 0.25, 0.125, 0.0625]
     """
 
     #: The word for it in a `Trace` and in figures.

@@ -31,7 +31,28 @@ from pmdlib.games.game import MarkovGame
 
 
 class MirrorMap(ABC):
-    """A mirror map ψ on the simplex. All methods act on the last axis, (..., A)."""
+    """A mirror map ψ on the simplex. All methods act on the last axis, (..., A).
+
+    Examples
+    --------
+    Three methods make a map. For ψ = 2 Σ p log p, twice the entropy, a step is a KL step of half
+    the size: with η Q = (2 log 3, 0) the odds grow by 3, not by 9.
+
+    >>> class Twice(pmd.MirrorMap):
+    ...     name = "twice KL"
+    ...
+    ...     def divergence(self, new, old):
+    ...         return 2 * (new * np.log(new / old)).sum(axis=-1)
+    ...
+    ...     def coordinates(self, policy):
+    ...         return 2 * np.log(policy)
+    ...
+    ...     def policy(self, coordinates):
+    ...         weights = np.exp(coordinates / 2)
+    ...         return weights / weights.sum(axis=-1, keepdims=True)
+    >>> Twice().update(np.array([0.5, 0.5]), np.array([2 * np.log(3), 0.0])).round(4).tolist()
+    [0.75, 0.25]
+    """
 
     #: The word that `run_pmd` and `Trace` know it by.
     name: str
@@ -51,7 +72,10 @@ class MirrorMap(ABC):
         """Policy with these coordinates: (..., A) -> (..., A)."""
 
     def step(self, coordinates: Array, gradient: Array) -> Array:
-        """Coordinates after one PMD step with ``gradient`` = η Q: (..., A) -> (..., A)."""
+        """Coordinates after one PMD step with ``gradient`` = η Q: (..., A) -> (..., A).
+
+        Both ``coordinates`` and ``gradient`` may have leading batch axes.
+        """
         return np.asarray(coordinates + gradient)
 
     def log_policy(self, coordinates: Array) -> Array:

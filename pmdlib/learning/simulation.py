@@ -232,7 +232,10 @@ class Simulator:
         return actions
 
     def step(self, states: Array, actions: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Return rewards (N, k), and next states (k,) drawn from the kernel."""
+        """Return rewards (N, k), and next states (k,) drawn from the kernel.
+
+        ``states`` (k,) and ``actions`` (N, k) are those of k plays.
+        """
         rewards, following = self.mechanics.outcomes(states, actions)
         if self.game.num_states == 1:
             return rewards, np.zeros_like(states)

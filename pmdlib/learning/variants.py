@@ -21,6 +21,8 @@ class Variant(Learner):
     Parameters
     ----------
     learner : Learner
+    manner : str
+        What is different, in words: it goes into the name.
     """
 
     def __init__(self, learner: Learner, manner: str) -> None:

@@ -200,7 +200,10 @@ def phase_portrait(
 
 
 def portrait_legend(figure: "Figure", *, columns: int = 5) -> None:
-    """Explain, below a figure, the marks that the phase portraits on its axes carry."""
+    """Explain, below a figure, the marks that the phase portraits on its axes carry.
+
+    It has this many ``columns``.
+    """
     lines = [line for axes in figure.axes for line in axes.lines]
     drawn = {line.get_label(): line for line in lines}
     labels = [label for label in _LABELS.values() if label in drawn]

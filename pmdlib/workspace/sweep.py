@@ -85,6 +85,23 @@ def sweep(
         Before anything runs: for a bad grid, a function that does not take the parameters, or one
         that uses what the version of its code cannot contain. Later: if the cluster is lost or runs
         other code, with the results so far stored; or if the rows do not fit into one table.
+
+    Examples
+    --------
+    The same seed draws the same game at every point of the grid, so the two maps are compared on
+    it.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from pmdlib.workspace.sweep import sweep
+    >>> def last_gap(rng, mirror_map):
+    ...     game = pmd.TabularGame(rng.random((1, 2, 2)), np.eye(1), discount=0.0)
+    ...     return {"gap": pmd.run_pmd(game, mirror_map, "paper", 20).nash_gap[-1]}
+    >>> with TemporaryDirectory() as folder:
+    ...     frame = sweep(last_gap, {"mirror_map": ["kl", "euclidean"]}, seeds=2, folder=folder)
+    >>> list(frame.columns), len(frame)
+    (['mirror_map', 'seed', 'gap', 'error'], 4)
+    >>> bool(frame["error"].isna().all())
+    True
     """
     points = make_points(grid)
     numbers = make_seeds(seeds)

@@ -47,6 +47,10 @@ def random_payoffs(shape: Sequence[int], values: Sequence[float] | None = None) 
         |A_1|, .., |A_N|.
     values : sequence of float, optional
         Payoffs are drawn from these, with equal chances; uniformly from [0, 1] by default.
+
+    Returns
+    -------
+    callable (rng) -> TabularGame
     """
 
     def draw(rng: np.random.Generator) -> MarkovGame:

@@ -76,6 +76,12 @@ class FixedPointSet:
 def fixed_points(game: MarkovGame, *, reading: str = "decimal") -> list[FixedPoint]:
     """Find the fixed points of the KL map; see `find_fixed_points`.
 
+    Parameters
+    ----------
+    game : MarkovGame
+    reading : {"decimal", "binary"}
+        What floats stand for, see `exact_game`.
+
     Returns
     -------
     list of FixedPoint, vertices first; one point of each continuum is in it.
@@ -112,10 +118,27 @@ def find_fixed_points(
     budget : int
         Boxes that the search of one face may look at.
 
+    Returns
+    -------
+    FixedPointSet
+
     Raises
     ------
     InvalidGameError
         If the game has too many supports, or holds numbers that are not rational.
+
+    Examples
+    --------
+    Of the five fixed points of this game three are equilibria; the mixed one is known exactly.
+
+    >>> game = pmd.TabularGame(np.array([[[1.0, 0.3], [0.2, 0.6]]]), np.eye(1), discount=0.0)
+    >>> found = pmd.find_fixed_points(game)
+    >>> found.holds, found.reason
+    (True, 'there are 5 fixed points, all isolated')
+    >>> [point.nash for point in found.points]
+    [True, False, False, True, True]
+    >>> [own.astype(str).tolist() for own in found.points[-1].enclosure]
+    [[['4/11', '7/11']], [['3/11', '8/11']]]
     """
     faces = all_faces(game)
     exact = exact_game(game, reading)

@@ -33,7 +33,7 @@ class Zero:
     weights : tuple with one array (number of used actions,) of rationals or balls for each place
     alone : bool or None
         Whether no other solution in the open face is near; None if that was not decided.
-    ends : tuple of such weights, on the closed face
+    ends : tuple of weights (as above), on the closed face
         Limits of the curve of solutions on which it lies, as far as they are known.
     """
 

@@ -89,6 +89,17 @@ def potential_distance(
     ----------
     Guo, Li, Maheshwari, Sastry, Wu, "Markov α-Potential Games", 2023, for the distance; the bounds
     are derived.
+
+    Examples
+    --------
+    Matching pennies: round the four pure profiles the movers gain 2 each, so any potential is wrong
+    by 2 somewhere; the constant potential is wrong by no more.
+
+    >>> wins = np.array([[[1.0, -1.0], [-1.0, 1.0]]])
+    >>> pennies = pmd.TabularGame([wins, -wins], np.eye(1), discount=0.0)
+    >>> distance = pmd.potential_distance(pennies, np.random.default_rng(0))
+    >>> str(distance.lower), round(distance.upper, 6)
+    ('2', 2.0)
     """
     if not isinstance(game, TabularGame):
         raise NotPotentialError(f"the distance needs a TabularGame, not {type(game).__name__}")

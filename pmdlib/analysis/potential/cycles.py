@@ -151,7 +151,8 @@ def exact_cycle(
     game : TabularGame
     start : tuple of N arrays (S, A_i)
     agents : (i, j)
-    moved : sequence of arrays, as in `cycle_sum`
+    moved : sequence of arrays (S, A_i)
+        As in `cycle_sum`.
     state : int, optional
         Start state; by default the one at which the cycle is open the widest.
 

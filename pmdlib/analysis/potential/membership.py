@@ -133,10 +133,28 @@ def is_markov_potential_game(
     ------
     NotPotentialError
         If the game is not given by its tensors.
+    PmdError
+        If the number of cycles is below 1.
 
     References
     ----------
     Derived: the cycle condition of Monderer and Shapley (1996) for the game of Markov policies.
+
+    Examples
+    --------
+    In this game only mixed policies tell that there is no potential. The cycle that proves it:
+
+    >>> from pmdlib.games.catalogue import instalments
+    >>> test = pmd.is_markov_potential_game(instalments(), np.random.default_rng(0))
+    >>> test.verdict, test.proved, test.witness.agents, str(abs(test.witness.total))
+    (False, True, (0, 1), '1/6')
+
+    A team is one, and for so small a game that is proved for all policies:
+
+    >>> team = pmd.TabularGame(np.array([[[1.0, 0.3], [0.2, 0.6]]]), np.eye(1), discount=0.0)
+    >>> test = pmd.is_markov_potential_game(team, np.random.default_rng(0))
+    >>> test.verdict, test.proved
+    (True, True)
     """
     if not isinstance(game, TabularGame):
         raise NotPotentialError(f"the exact test needs a TabularGame, not {type(game).__name__}")

@@ -143,12 +143,18 @@ class Population:
         return slopes, np.asarray(gains), target, 2 * self.agents * move**2
 
     def payoffs(self, places: Array, q_step: float) -> Array:
-        """Worst payoffs by count, (..., N + 1)."""
+        """Worst payoffs by count, (..., N + 1).
+
+        ``places`` (..., 2) are points of the search, ``q_step`` is ηQmax.
+        """
         slopes, gains, target, _ = self.program(places)
         return worst_payoffs(slopes, gains, target / q_step)
 
     def ratio(self, places: Array, q_step: float) -> Array:
-        """Least gain · η / Σ J (or Σ ||D||²) over payoffs; infinite where there is no step."""
+        """Least gain · η / Σ J (or Σ ||D||²) over payoffs; infinite where there is no step.
+
+        ``places`` (..., 2) are points of the search, ``q_step`` is ηQmax.
+        """
         slopes, gains, target, moved = self.program(places)
         gain = (gains * worst_payoffs(slopes, gains, target / q_step)).sum(axis=-1)
         return np.where(np.isnan(gain), np.inf, q_step * gain / moved)
@@ -205,7 +211,10 @@ def gain_and_move(
 
 
 def share(game: CountGame | TabularGame, policy: Policy, mirror_map: str, q_step: float) -> float:
-    """Quotient of the two parts of `gain_and_move`: 1 in the limit of small steps."""
+    """Quotient of the two parts of `gain_and_move`: 1 in the limit of small steps.
+
+    ``q_step`` is ηQmax.
+    """
     gain, moved = gain_and_move(game, policy, mirror_map, q_step)
     return round(gain / moved, RATIO_DECIMALS)
 

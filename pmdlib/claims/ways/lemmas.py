@@ -89,6 +89,10 @@ def prove(lemma: Lemma, *, boxes: int = MOST_BOXES, bits: int = BITS) -> Proof:
         After how many boxes to give up.
     bits : int
         Working precision of the enclosures.
+
+    Returns
+    -------
+    Proof
     """
     return prove_nonnegative(lemma.regular, lemma.box, lemma.constraint, boxes=boxes, bits=bits)
 

@@ -22,7 +22,10 @@ STATES, AGENTS, ACTIONS = 2, 2, 2
 
 
 def symbols(name: str, shape: tuple[int, ...]) -> Array:
-    """Positive symbols with the indices of an array in their names."""
+    """Positive symbols with the indices of an array in their names.
+
+    They begin with ``name``; the array has this ``shape``.
+    """
     table = np.empty(shape, dtype=object)
     for index in np.ndindex(*shape):
         table[index] = sympy.Symbol(f"{name}_{''.join(map(str, index))}", positive=True)
@@ -75,7 +78,11 @@ def generic_game(*, potential: bool) -> TabularGame:
 
 
 def generic_instance(*, potential: bool, agent: int = 0) -> Instance:
-    """Return a generic game with a policy and a target policy, as the identities take them."""
+    """Return a generic game with a policy and a target policy, as the identities take them.
+
+    ``potential`` asks for a Markov potential game, see `generic_game`; ``agent`` is the one that
+    moves.
+    """
     extra = {"target": generic_policy("q"), "agent": agent}
     game = generic_game(potential=potential)
     return Instance(game, generic_policy("p"), "generic 2 agents x 2 actions x 2 states", extra)

@@ -166,6 +166,8 @@ def _attack(claim: str, record: Mapping[str, Any]) -> Attack:
 def load_worst(claim: str, path: Path = STORE) -> list[Attack]:
     """Load the worst instances known for a claim (or `FIRST_FALLS`); none for other names.
 
+    They are read from the file at ``path``.
+
     Raises
     ------
     PmdError
