@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from workspace.clusters import Cluster
 
 import pmdlib
 from pmdlib.workspace.cli import main
@@ -24,3 +25,12 @@ def command(monkeypatch):
             signal.signal(signal.SIGTERM, handler)
 
     return run
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A Dask cluster without workers as yet."""
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    with Cluster(folder) as made:
+        yield made
