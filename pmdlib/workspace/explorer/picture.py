@@ -38,9 +38,11 @@ def draw(look: Look, *, all_starts: bool = True) -> "Figure":
     all_starts : bool
         Draw the runs from all starts of the grid, not only their first steps.
     """
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 5.4), layout="none")  # fitting the layout would double the time
+    with mpl.rc_context({"figure.constrained_layout.use": False}):  # it would double the time
+        figure = Figure(figsize=(12, 5.4))
     figure.subplots_adjust(left=0.05, right=0.985, bottom=0.11, top=0.94, wspace=0.32, hspace=0.42)
     places: list[Any] = [["portrait", "potential", "gap"], ["portrait", "improvement", "c"]]
     axes = figure.subplot_mosaic(places, width_ratios=(1.5, 1, 1))
