@@ -43,7 +43,7 @@ def draw(look: Look, *, all_starts: bool = True) -> "Figure":
 
     with mpl.rc_context({"figure.constrained_layout.use": False}):  # it would double the time
         figure = Figure(figsize=(12, 5.4))
-    figure.subplots_adjust(left=0.05, right=0.985, bottom=0.11, top=0.94, wspace=0.32, hspace=0.42)
+    figure.subplots_adjust(left=0.06, right=0.985, bottom=0.11, top=0.94, wspace=0.32, hspace=0.42)
     places: list[Any] = [["portrait", "potential", "gap"], ["portrait", "improvement", "c"]]
     axes = figure.subplot_mosaic(places, width_ratios=(1.5, 1, 1))
     _portrait(axes["portrait"], look, all_starts)
@@ -101,7 +101,8 @@ def _curves(axes: dict[str, "Axes"], look: Look) -> None:
     gap.set_title("Nash gap and regret", loc="left")
     gap.legend(fontsize="small")
     improvement, change = axes["improvement"], run.improvement[:, 0]
-    improvement.plot(t, _positive(run.improvement), color=color, label="improvement")
+    dots: dict[str, Any] = {"marker": "o", "markersize": 2.5}  # seen also between two falls
+    improvement.plot(t, _positive(run.improvement), color=color, label="improvement", **dots)
     if np.isfinite(run.guarantee).any():
         improvement.plot(t, run.guarantee[:, 0], label="guaranteed", **bound)
     down = change < 0
