@@ -51,7 +51,9 @@ _LABELS = {
 }
 _POINT = {"linestyle": "none", "markeredgecolor": COLORS["bound"]}
 _LINE = {"color": COLORS["control"], "solid_capstyle": "butt"}
-_MARKS: dict[str, dict[str, Any]] = {
+
+#: How fixed points of each kind are drawn.
+MARKS: dict[str, dict[str, Any]] = {
     "strict Nash": _POINT | {"marker": "o", "markersize": 9, "color": COLORS["bound"]},
     "mixed Nash": _POINT | {"marker": "D", "markersize": 8, "color": COLORS["kl-constant"]},
     "not Nash": _POINT | {"marker": "s", "markersize": 8, "color": "white"},
@@ -188,12 +190,12 @@ def phase_portrait(
         if nash or chosen.keeps_zeros:
             name = "continuum, Nash" if nash else "continuum, not Nash"
             sides = zip(*ends, strict=True)
-            axes.plot(*sides, label=_LABELS[name], zorder=4, clip_on=False, **_MARKS[name])
+            axes.plot(*sides, label=_LABELS[name], zorder=4, clip_on=False, **MARKS[name])
     for point in fixed_points(game):
         if point.isolated and (point.nash or chosen.keeps_zeros):
             place = [[float(own[0, 0])] for own in point.policy]
             name = kind(point)
-            axes.plot(*place, label=_LABELS[name], zorder=5, clip_on=False, **_MARKS[name])
+            axes.plot(*place, label=_LABELS[name], zorder=5, clip_on=False, **MARKS[name])
     axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     axes.set_aspect("equal")
     axes.grid(visible=False)
