@@ -55,7 +55,7 @@ def test_code_is_compiled_here():
 
 @given(
     lead=st.lists(st.integers(1, 3), max_size=2),
-    height=st.integers(1, 40),
+    height=st.integers(1, 400),
     width=st.integers(1, 70),
     seed=st.integers(0, 99),
 )
