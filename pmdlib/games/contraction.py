@@ -1,12 +1,15 @@
 """Averages of a joint tensor over everyone but one agent, for all agents at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from math import log, prod
 
 import numpy as np
 
 from pmdlib.arithmetic import Array, join
 from pmdlib.games.one_reading import both_products
+from pmdlib.games.profiles import Profile, stacked, stacked_like
 
 #: Bytes from which on a shared tensor is read once for both products. Smaller ones stay in a core's
 #: own cache, where the second reading costs no more than the first saves. Measured.
@@ -18,14 +21,16 @@ LARGE = 2**22
 ROW = 2**7
 
 
-def average_over_others(tensor: Array, policy: Sequence[Array]) -> list[Array]:
+
+def average_over_others(tensor: Array, policy: Sequence[Array]) -> Sequence[Array]:
     """Average a joint tensor over everyone but i, for all agents i at once.
 
-    The agents are split in two groups. Averaging the tensor over the right group leaves what the
-    left group needs, and the other way round; each group is then treated the same way. So the
+    The agents are split in two teams. Averaging the tensor over the right team leaves what the
+    left team needs, and the other way round; each team is then treated the same way. So the
     tensor takes part in two products, where one contraction an agent would read it N times. A
     large one that the agents share is read once for both (`one_reading`); of tensors of their own
-    each takes part in one product anyway.
+    each takes part in one product anyway. Teams with the same numbers of actions are treated
+    together.
 
     Parameters
     ----------
@@ -35,53 +40,127 @@ def average_over_others(tensor: Array, policy: Sequence[Array]) -> list[Array]:
 
     Returns
     -------
-    list of m arrays (..., S, K, A_i). With a single agent there is nobody to average over, and
-    the batch axes of its policy do not appear.
+    sequence of m arrays (..., S, K, A_i), in the form of the policy. With a single agent there is
+    nobody to average over, and the batch axes of its policy do not appear.
     """
     if len(policy) == 1:
-        return [tensor[..., 0, :, :, :]]
-    once = tensor.nbytes >= LARGE and _readable_once(tensor, policy)
-    half = _split_into_rows(policy) if once else len(policy) // 2
-    return _averages(tensor, (_group(policy[:half]), _group(policy[half:])), once)
+        return stacked_like([tensor[..., 0, :, :, :]], policy)
+    family = _one_stack_for_each_size(policy)
+    everyone = tuple(own.shape[-1] for own in family)
+    once = tensor.nbytes >= LARGE and _readable_once(tensor, family)
+    splits, agents = _plan(everyone, _split_into_rows(everyone) if once else len(everyone) // 2)
+    places, weights = {}, {}
+    for stack in family.stacks:
+        alone = (stack.shape[-1],)
+        places[alone] = family.roster.index[agents[alone]] - sum(map(len, places.values()))
+        weights[alone] = stack[places[alone]]
+    for split in reversed(splits[1:]):
+        weights[split.team] = join(split.sides(weights))
+    batch = (1,) * (family.stacks[0].ndim - 3)
+    tables = {everyone: [tensor.reshape(1, *batch, *tensor.shape)]}
+    for split in splits:
+        table = _concatenate(tables.pop(split.team))
+        for team, part in zip(split.halves, split.averages(table, weights, once), strict=True):
+            tables.setdefault(team, []).append(part)
+        once = False
+    found = []
+    for alone, rows in places.items():
+        averages = _concatenate(tables[alone])[..., 0, :, :, :]
+        found.append(np.empty(averages.shape, averages.dtype))
+        found[-1][rows] = averages
+    result = Profile(found, family.roster)
+    return result if family is policy else stacked_like(tuple(result), policy)
 
 
-#: Some consecutive agents: how many they are, their joint policy (..., S, A_i * .. * A_j), and
-#: the left and right half of them (a single agent has none).
-_Group = tuple[int, Array, Sequence["_Group"]]
+#: Some consecutive agents, by the numbers of their actions.
+_Team = tuple[int, ...]
 
 
-def _group(policy: Sequence[Array]) -> _Group:
-    if len(policy) == 1:
-        return 1, policy[0], ()
-    half = len(policy) // 2
-    halves = left, right = _group(policy[:half]), _group(policy[half:])
-    return len(policy), join((left[1], right[1])), halves
+@dataclass(frozen=True)
+class _Split:
+    """All teams with the same numbers of actions, split in two.
+
+    Attributes
+    ----------
+    team : tuple of int
+    halves : pair of tuples of int
+        Numbers of actions of the left agents of such a team, and of the right ones.
+    places : pair of slices
+        Where the halves stand among all teams like them.
+    """
+
+    team: _Team
+    halves: tuple[_Team, _Team]
+    places: tuple[slice, slice]
+
+    def sides(self, weights: Mapping[_Team, Array]) -> list[Array]:
+        """Joint policies of the left and of the right halves, (teams, ..., S, A) each."""
+        pairs = zip(self.halves, self.places, strict=True)
+        return [weights[half][place] for half, place in pairs]
+
+    def averages(
+        self, table: Array, weights: Mapping[_Team, Array], once: bool
+    ) -> tuple[Array, Array]:
+        """Average tables (teams, ..., n, S, K, A) over the right halves, and over the left ones."""
+        left, right = (side[..., None, :, None, :] for side in self.sides(weights))
+        block = table.reshape(*table.shape[:-1], left.shape[-1], right.shape[-1])
+        if once:
+            return both_products(block, right, left)
+        shared, first = table.shape[-4] == 1, len(self.halves[0])
+        for_left = block if shared else block[..., :first, :, :, :, :]
+        for_right = block if shared else block[..., first:, :, :, :, :]
+        over_right = (for_left @ right[..., None])[..., 0]
+        over_left = (left[..., None, :] @ for_right)[..., 0, :]
+        return over_right, over_left
 
 
-def _averages(tensor: Array, halves: Sequence[_Group], once: bool = False) -> list[Array]:
-    """Average a tensor over all but one agent; ``halves`` are the agents whose actions it has."""
-    if not halves:
-        return [tensor[..., 0, :, :, :]]
-    (half, left_weights, left), (_, right_weights, right) = halves
-    block = tensor.reshape(*tensor.shape[:-1], left_weights.shape[-1], right_weights.shape[-1])
-    if once:
-        over_right, over_left = both_products(block, right_weights[:, None], left_weights[:, None])
-    else:
-        shared = tensor.shape[-4] == 1
-        for_left = block if shared else block[..., :half, :, :, :, :]
-        for_right = block if shared else block[..., half:, :, :, :, :]
-        over_right = (for_left @ right_weights[..., None, :, None, :, None])[..., 0]
-        over_left = (left_weights[..., None, :, None, None, :] @ for_right)[..., 0, :]
-    return _averages(over_right, left) + _averages(over_left, right)
+@lru_cache(maxsize=256)
+def _plan(everyone: _Team, first: int) -> tuple[list[_Split], dict[_Team, list[int]]]:
+    """Split all agents after the first so many, then every team in the middle, large ones first.
+
+    Returns
+    -------
+    splits : list
+    agents : dict
+        Which agents the teams of one agent are, for each number of actions.
+    """
+    splits = []
+    starts = {everyone: [0]}  # the first agent of each team
+    while len(team := max(starts, key=len)) > 1:
+        middle = len(team) // 2 if splits else first
+        halves, places, met = (team[:middle], team[middle:]), [], starts.pop(team)
+        for half, offset in zip(halves, (0, middle), strict=True):
+            known = starts.setdefault(half, [])
+            places.append(slice(len(known), len(known) + len(met)))
+            known += [start + offset for start in met]
+        splits.append(_Split(team, halves, (places[0], places[1])))
+    return splits, starts
 
 
-def _readable_once(tensor: Array, policy: Sequence[Array]) -> bool:
+def _one_stack_for_each_size(policy: Sequence[Array]) -> Profile:
+    """Return a policy with a row for each agent, and a stack for each number of actions."""
+    if isinstance(policy, Profile):
+        sizes = {stack.shape[-1] for stack in policy.stacks}
+        if len(sizes) == len(policy.stacks) and len(policy) == sum(policy.roster.sizes):
+            return policy
+        policy = tuple(policy)
+    if len({own.shape[:-1] for own in policy}) > 1:
+        batch = np.broadcast_shapes(*(own.shape[:-1] for own in policy))
+        policy = [np.broadcast_to(own, (*batch, own.shape[-1])) for own in policy]
+    return stacked(policy)
+
+
+def _concatenate(parts: Sequence[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _readable_once(tensor: Array, policy: Profile) -> bool:
     """Say whether a tensor is shared and of floats, and the policy a single one."""
-    floats = all(array.dtype == np.float64 for array in (tensor, *policy))
-    return floats and len(tensor) == 1 and policy[0].ndim == 2
+    floats = all(array.dtype == np.float64 for array in (tensor, *policy.stacks))
+    return floats and len(tensor) == 1 and policy.stacks[0].ndim == 3
 
 
-def _split_into_rows(policy: Sequence[Array]) -> int:
-    """Return the first agent of the right group, for rows of about `ROW` numbers."""
-    sizes = [own.shape[-1] for own in policy]
-    return min(range(1, len(sizes)), key=lambda half: abs(log(prod(sizes[half:]) / ROW)))
+def _split_into_rows(everyone: _Team) -> int:
+    """Return the first agent of the right team, for rows of about `ROW` numbers."""
+    middles = range(1, len(everyone))
+    return min(middles, key=lambda middle: abs(log(prod(everyone[middle:]) / ROW)))

@@ -30,7 +30,7 @@ from pmdlib.games.checks import (
 )
 from pmdlib.games.contraction import average_over_others
 from pmdlib.games.game import MarkovGame, Policy
-from pmdlib.games.profiles import stacked_like
+from pmdlib.games.profiles import Profile, each_agent
 
 
 class TabularGame(MarkovGame):
@@ -186,20 +186,23 @@ class TabularGame(MarkovGame):
 
     def average_rewards(self, policy: Policy) -> Policy:
         """Average each agent's reward over the others' actions: N arrays (..., S, A_i)."""
-        parts = average_over_others(self._rewards, tuple(policy))
-        return stacked_like([part[..., 0, :] for part in parts], policy)
+        parts = average_over_others(self._rewards, policy)
+        return each_agent(lambda part: part[..., 0, :], parts)
 
     def average_kernel(self, policy: Policy) -> Policy:
         """Average the next-state probabilities over the others: N arrays (..., S, A_i, S)."""
         if self.exogenous:
             return self._exogenous_rows
-        parts = average_over_others(self._kernel[None], tuple(policy))
-        return stacked_like([np.swapaxes(part, -1, -2) for part in parts], policy)
+        parts = average_over_others(self._kernel[None], policy)
+        moved = each_agent(lambda part: np.swapaxes(part, -1, -2), parts)
+        if isinstance(moved, Profile):  # of a run, which will read them again and again
+            return Profile(map(np.ascontiguousarray, moved.stacks), moved.roster)
+        return moved
 
     def average_potential(self, policy: Policy) -> Policy:
         """Average the stage potential, shifted to be non-negative: N arrays (..., S, A_i)."""
-        parts = average_over_others(self._stated_potential(), tuple(policy))
-        return stacked_like([part[..., 0, :] + self.potential_shift for part in parts], policy)
+        parts = average_over_others(self._stated_potential(), policy)
+        return each_agent(lambda part: part[..., 0, :] + self.potential_shift, parts)
 
     def expected_potential(self, policy: Policy) -> Array:
         """Average the stage potential over all agents, in one pass: (..., S)."""

@@ -76,7 +76,7 @@ def test_a_large_tensor_is_read_once(rng, monkeypatch):
     monkeypatch.setattr(contraction, "both_products", watched)
     read_once = average_over_others(tensor, policy)
     width = contraction.ROW
-    assert used == [(1, states, 1, 2**agents // width, width)]
+    assert used == [(1, 1, states, 1, 2**agents // width, width)]
     monkeypatch.setattr(contraction, "LARGE", np.inf)
     for one, other in zip(read_once, average_over_others(tensor, policy), strict=True):
         assert_allclose(one, other, rtol=1e-11, atol=1e-15)
