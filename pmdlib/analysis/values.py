@@ -10,7 +10,7 @@ import numpy as np
 from pmdlib.analysis.policies import check_policy, check_start
 from pmdlib.arithmetic import Array, eye, solve
 from pmdlib.games.game import InducedMDP, MarkovGame, Policy
-from pmdlib.games.profiles import all_agents, each_agent, from_rows, rows
+from pmdlib.games.profiles import all_agents, each_agent, from_rows, rows, side_by_side
 
 
 def expectation(own: Array, table: Array) -> Array:
@@ -58,6 +58,23 @@ class Evaluation:
 
     game: MarkovGame
     policy: Policy
+
+    @classmethod
+    def together(cls, evaluations: Sequence["Evaluation"]) -> "Evaluation":
+        """Evaluate policies (..., S, A_i) of one game side by side, along a new first axis.
+
+        Averages, values and averaged Q that all of them know are not computed again.
+        """
+        first = evaluations[0]
+        joined = cls(first.game, side_by_side([each.policy for each in evaluations]))
+        known = set.intersection(*(set(vars(each)) for each in evaluations))
+        own_axes = {"rewards": 2, "kernels": 3, "agent_values": 1, "averaged_q": 2}
+        batch = first.policy[0].ndim - 2
+        for name in known & set(own_axes):
+            families = [vars(each)[name] for each in evaluations]
+            if families[0][0].ndim == batch + own_axes[name]:  # averages may have no batch axes
+                vars(joined)[name] = side_by_side(families)
+        return joined
 
     @cached_property
     def rewards(self) -> Policy:

@@ -13,7 +13,7 @@ from pmdlib.games.profiles import Profile, stacked, stacked_like
 
 #: Bytes from which on a shared tensor is read once for both products. Smaller ones stay in a core's
 #: own cache, where the second reading costs no more than the first saves. Measured.
-LARGE = 2**22
+LARGE = 2**21
 
 #: Numbers in a row of the table that is read once, as nearly as actions allow. Rows from half to
 #: twice as long do as well: shorter ones leave longer averages to go on with, longer ones do not
@@ -48,7 +48,7 @@ def average_over_others(tensor: Array, policy: Sequence[Array]) -> Sequence[Arra
     family = _one_stack_for_each_size(policy)
     everyone = tuple(own.shape[-1] for own in family)
     once = tensor.nbytes >= LARGE and _readable_once(tensor, family)
-    splits, agents = _plan(everyone, _split_into_rows(everyone) if once else len(everyone) // 2)
+    splits, agents = _plan(everyone, in_rows=once)
     places, weights = {}, {}
     for stack in family.stacks:
         alone = (stack.shape[-1],)
@@ -115,8 +115,8 @@ class _Split:
 
 
 @lru_cache(maxsize=256)
-def _plan(everyone: _Team, first: int) -> tuple[list[_Split], dict[_Team, list[int]]]:
-    """Split all agents after the first so many, then every team in the middle, large ones first.
+def _plan(everyone: _Team, *, in_rows: bool) -> tuple[list[_Split], dict[_Team, list[int]]]:
+    """Split teams in the middle, large ones first; everyone for rows to be read once, if so asked.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def _plan(everyone: _Team, first: int) -> tuple[list[_Split], dict[_Team, list[i
     splits = []
     starts = {everyone: [0]}  # the first agent of each team
     while len(team := max(starts, key=len)) > 1:
-        middle = len(team) // 2 if splits else first
+        middle = _split_into_rows(team) if in_rows and not splits else len(team) // 2
         halves, places, met = (team[:middle], team[middle:]), [], starts.pop(team)
         for half, offset in zip(halves, (0, middle), strict=True):
             known = starts.setdefault(half, [])

@@ -149,6 +149,17 @@ def each_agent(function: Callable[..., Any], *families: Sequence[Array]) -> Sequ
     return tuple(function(*arrays) for arrays in zip(*families, strict=True))
 
 
+def side_by_side(families: Sequence[Sequence[Array]]) -> Sequence[Array]:
+    """Join families along a new axis, the first of every agent's array."""
+    first = families[0]
+    profiles = [family for family in families if isinstance(family, Profile)]
+    if isinstance(first, Profile) and len(profiles) == len(families):
+        if all(profile.roster is first.roster for profile in profiles):
+            columns = zip(*(profile.stacks for profile in profiles), strict=True)
+            return Profile((np.stack(stacks, axis=1) for stacks in columns), first.roster)
+    return tuple(np.stack(arrays) for arrays in zip(*families, strict=True))
+
+
 def rows(family: Sequence[Array]) -> Array:
     """Join the arrays of all agents, of one shape (...), each kept once: (R, ...)."""
     if isinstance(family, Profile):

@@ -1,6 +1,6 @@
 """Iterates of a learner and what is observed of them, stretch by stretch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -13,7 +13,7 @@ from pmdlib.analysis.values import Evaluation
 from pmdlib.arithmetic import Array, Ball, UndecidedError, is_exact, not_finite, to_exact, to_float
 from pmdlib.errors import PmdError
 from pmdlib.games.game import MarkovGame, Policy
-from pmdlib.games.profiles import Profile, each_agent, first_agent, stacked
+from pmdlib.games.profiles import Profile, each_agent, first_agent, side_by_side, stacked
 from pmdlib.learning.compiled import MOST_OPERATIONS, Update, compile_update
 from pmdlib.learning.feedback import Feedback
 from pmdlib.learning.learners import Learner, MirrorDescent, Sight
@@ -21,6 +21,10 @@ from pmdlib.learning.learners import Learner, MirrorDescent, Sight
 #: From this many iterations on the update of a small game is compiled, if it has no more than
 #: WORTH operations for each: compiling takes some 15 µs an operation, a plain update some 200 µs.
 LEAST_COMPILED, WORTH = 500, 10
+
+#: Iterates of a plain run that are observed together, and numbers in these policies and in the
+#: kernels beside them: enough to hide the cost of a call, few enough to stay in the cache.
+TOGETHER, NUMBERS = 32, 2**16
 
 #: Policies (iterates times starts) of a compiled run that are evaluated together: enough to hide
 #: the cost of a call, few enough to stay in the cache.
@@ -122,16 +126,31 @@ class Iteration:
     step: Any
     start: Policy
 
-    def stretches(self, iterations: int) -> Iterator[Stretch]:
-        """Yield stretches of so many iterates in all; PmdError where one is not finite."""
+    def stretches(
+        self,
+        iterations: int,
+        *,
+        together: int = TOGETHER,
+        advance: Callable[[int], object] = lambda _: None,
+    ) -> Iterator[Stretch]:
+        """Yield stretches of so many iterates in all; PmdError where one is not finite.
+
+        Parameters
+        ----------
+        iterations : int >= 1
+        together : int >= 1
+            Longest stretch, if nothing is compiled.
+        advance : callable
+            It is told how many iterations have been made since it was last told.
+        """
         update, learner = None, self.learner
         constant = self.feedback.exact and not callable(self.step)
         if type(learner) is MirrorDescent and constant and iterations >= LEAST_COMPILED:
             most = min(MOST_OPERATIONS, WORTH * iterations)
             update = compile_update(self.game, learner.mirror_map, most=most)
             if update is not None:
-                return self._compiled(update, learner, iterations)
-        return self._plain(iterations)
+                return self._compiled(update, learner, iterations, advance)
+        return self._plain(iterations, together, advance)
 
     def _step(self, iteration: int) -> Any:
         """Step size of an iteration, of a schedule checked."""
@@ -152,23 +171,53 @@ class Iteration:
         potential = evaluation.potential_values @ initial if self.game.has_potential else None
         return gap, log_c, potential
 
-    def _plain(self, iterations: int) -> Iterator[Stretch]:
+    def _plain(
+        self, iterations: int, together: int, advance: Callable[[int], object]
+    ) -> Iterator[Stretch]:
         policy = stacked(self.start) if len(self.start) > 1 else self.start
         policy = self.learner.arrange(policy)
         state = self.learner.begin(policy)
+        length = min(together, self._longest(policy))
+        seen: list[tuple[Evaluation, Sequence[Array], Policy]] = []
         for iteration in range(iterations):
-            evaluation = Evaluation(self.game, policy)
-            observed = self._observe(evaluation, self.learner.log_policy(state))
-            gap, log_c, potential = map(_alone, observed)
+            evaluation, log_policy = Evaluation(self.game, policy), self.learner.log_policy(state)
             step = self._step(iteration)
             q = self.feedback.averaged_q(evaluation)
             state = self.learner.move(state, Sight(evaluation, q, step, iteration))
             policy = self.learner.policy(state)
             self._check_finite(policy, iteration + 1)
-            yield Stretch(gap, log_c, potential, with_time(policy))
+            seen.append((evaluation, log_policy, policy))
+            advance(1)
+            if len(seen) == length or iteration == iterations - 1:
+                yield self._stretch(*zip(*seen, strict=True))
+                seen = []
+
+    def _longest(self, policy: Policy) -> int:
+        """Say how many iterates to observe together: one, where a call costs little beside them."""
+        if is_exact(self.game.initial):
+            return 1
+        stacks = policy.stacks if isinstance(policy, Profile) else policy
+        numbers = self.game.num_states * sum(stack.size for stack in stacks)
+        return max(NUMBERS // numbers, 1)
+
+    def _stretch(
+        self,
+        evaluations: Sequence[Evaluation],
+        log_policies: Sequence[Sequence[Array]],
+        following: Sequence[Policy],
+    ) -> Stretch:
+        if len(evaluations) == 1:
+            gap, log_c, potential = map(_alone, self._observe(evaluations[0], log_policies[0]))
+            return Stretch(gap, log_c, potential, with_time(following[0]))
+        observed = self._observe(Evaluation.together(evaluations), side_by_side(log_policies))
+        return Stretch(*observed, side_by_side(following))
 
     def _compiled(
-        self, update: Update, learner: MirrorDescent, iterations: int
+        self,
+        update: Update,
+        learner: MirrorDescent,
+        iterations: int,
+        advance: Callable[[int], object],
     ) -> Iterator[Stretch]:
         """Run some iterations in machine code, then evaluate them all at once."""
         policy, coordinates = self.start, tuple(learner.begin(self.start))
@@ -184,8 +233,9 @@ class Iteration:
             self._check_all_finite(policies, done)
             evaluation = Evaluation(self.game, tuple(own[:-1] for own in policies))
             logs = learner.log_policy(tuple(own[:-1] for own in path))
-            gap, log_c, potential = self._observe(evaluation, logs)
-            yield Stretch(gap, log_c, potential, tuple(own[1:] for own in policies))
+            observed = self._observe(evaluation, logs)
+            advance(count)
+            yield Stretch(*observed, tuple(own[1:] for own in policies))
             policy, coordinates = (tuple(own[-1] for own in part) for part in (policies, path))
 
     def _check_all_finite(self, policies: Policy, done: int) -> None:

@@ -21,6 +21,7 @@ from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.games.profiles import first_agent
 from pmdlib.learning.feedback import ExactFeedback, Feedback
 from pmdlib.learning.iteration import (
+    TOGETHER,
     Iteration,
     along_time,
     step_in_arithmetic_of,
@@ -254,7 +255,9 @@ def run(
     )
     with bar:
         iteration = Iteration(game, learner, feedback or ExactFeedback(), step, policy)
-        for stretch in iteration.stretches(rounds):
+        # Where a run may end at any iterate, none is made before the last is judged.
+        together = TOGETHER if tolerance is None else 1
+        for stretch in iteration.stretches(rounds, together=together, advance=bar.update):
             cut = None if tolerance is None else stretch.until(tolerance)
             part = cut or stretch
             gap.append(part.nash_gap)
@@ -264,7 +267,6 @@ def run(
             policy = part.last
             if record_policies:
                 kept.append(game.arrange(part.following))
-            bar.update(len(part.nash_gap))
             if cut:
                 break
     if game.has_potential:
