@@ -79,7 +79,11 @@ class Evaluation:
     @cached_property
     def rewards(self) -> Policy:
         """Averaged reward of each agent's own actions, N arrays (..., S, A_i)."""
-        return self.game.average_rewards(self.policy)
+        if self.game.exogenous_kernel is not None:
+            return self.game.average_rewards(self.policy)
+        rewards, kernels = self.game.averages(self.policy)
+        vars(self).setdefault("kernels", kernels)  # nearly all who need the one need the other
+        return rewards
 
     @cached_property
     def kernels(self) -> Policy:
@@ -104,9 +108,10 @@ class Evaluation:
     def agent_values(self) -> Sequence[Array]:
         """V_i^π(s) of each agent, N arrays (..., S)."""
         own = each_agent(expectation, self.policy, self.rewards)
-        columns = np.moveaxis(rows(own), 0, -1)
+        each = rows(own)
+        columns = each.transpose(*range(1, each.ndim), 0)
         solution = discounted_sum(self.kernel, columns, self.game.discount)
-        return from_rows(np.moveaxis(solution, -1, 0), own)
+        return from_rows(solution.transpose(-1, *range(solution.ndim - 1)), own)
 
     @property
     def values(self) -> Array:

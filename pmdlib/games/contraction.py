@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import log, prod
 
 import numpy as np
@@ -21,59 +21,92 @@ LARGE = 2**21
 ROW = 2**7
 
 
+#: Some consecutive agents, by the numbers of their actions.
+_Team = tuple[int, ...]
+
 
 def average_over_others(tensor: Array, policy: Sequence[Array]) -> Sequence[Array]:
-    """Average a joint tensor over everyone but i, for all agents i at once.
+    """Average a joint tensor over everyone but i, for all agents i at once; see `Others`."""
+    return Others(policy).average(tensor)
 
-    The agents are split in two teams. Averaging the tensor over the right team leaves what the
-    left team needs, and the other way round; each team is then treated the same way. So the
-    tensor takes part in two products, where one contraction an agent would read it N times. A
-    large one that the agents share is read once for both (`one_reading`); of tensors of their own
-    each takes part in one product anyway. Teams with the same numbers of actions are treated
-    together.
+
+class Others:
+    """Averages of joint tensors over everyone but i, for all agents i at once.
+
+    The agents are split in two teams. Averaging a tensor over the right team leaves what the left
+    team needs, and the other way round; each team is then treated the same way. So the tensor
+    takes part in two products, where one contraction an agent would read it N times. A large one
+    that the agents share is read once for both (`one_reading`); of tensors of their own each takes
+    part in one product anyway. Teams with the same numbers of actions are treated together.
 
     Parameters
     ----------
-    tensor : ndarray (n, S, K, A_1 * .. * A_m)
-        One tensor for each of the m agents (n = m), or one that they share (n = 1); K channels.
     policy : sequence of m arrays (..., S, A_i)
-
-    Returns
-    -------
-    sequence of m arrays (..., S, K, A_i), in the form of the policy. With a single agent there is
-    nobody to average over, and the batch axes of its policy do not appear.
+        The joint policies of its teams are the same for all tensors, and computed once.
     """
-    if len(policy) == 1:
-        return stacked_like([tensor[..., 0, :, :, :]], policy)
-    family = _one_stack_for_each_size(policy)
-    everyone = tuple(own.shape[-1] for own in family)
-    once = tensor.nbytes >= LARGE and _readable_once(tensor, family)
-    splits, agents = _plan(everyone, in_rows=once)
-    places, weights = {}, {}
-    for stack in family.stacks:
-        alone = (stack.shape[-1],)
-        places[alone] = family.roster.index[agents[alone]] - sum(map(len, places.values()))
-        weights[alone] = stack[places[alone]]
-    for split in reversed(splits[1:]):
-        weights[split.team] = join(split.sides(weights))
-    batch = (1,) * (family.stacks[0].ndim - 3)
-    tables = {everyone: [tensor.reshape(1, *batch, *tensor.shape)]}
-    for split in splits:
-        table = _concatenate(tables.pop(split.team))
-        for team, part in zip(split.halves, split.averages(table, weights, once), strict=True):
-            tables.setdefault(team, []).append(part)
-        once = False
-    found = []
-    for alone, rows in places.items():
-        averages = _concatenate(tables[alone])[..., 0, :, :, :]
-        found.append(np.empty(averages.shape, averages.dtype))
-        found[-1][rows] = averages
-    result = Profile(found, family.roster)
-    return result if family is policy else stacked_like(tuple(result), policy)
 
+    def __init__(self, policy: Sequence[Array]) -> None:
+        self._policy = policy
+        self._joint: dict[int, tuple[dict[_Team, Array], dict[_Team, Array]]] = {}
 
-#: Some consecutive agents, by the numbers of their actions.
-_Team = tuple[int, ...]
+    @cached_property
+    def _family(self) -> Profile:
+        return _one_stack_for_each_size(self._policy)
+
+    @cached_property
+    def _everyone(self) -> _Team:
+        return tuple(own.shape[-1] for own in self._family)
+
+    def average(self, tensor: Array) -> Sequence[Array]:
+        """Average one tensor.
+
+        Parameters
+        ----------
+        tensor : ndarray (n, S, K, A_1 * .. * A_m)
+            One for each of the m agents (n = m), or one that they share (n = 1); K channels.
+
+        Returns
+        -------
+        sequence of m arrays (..., S, K, A_i), in the form of the policy. With a single agent there
+        is nobody to average over, and the batch axes of its policy do not appear.
+        """
+        if len(self._policy) == 1:
+            return stacked_like([tensor[..., 0, :, :, :]], self._policy)
+        family, everyone = self._family, self._everyone
+        once = tensor.nbytes >= LARGE and _readable_once(tensor, family)
+        first = _split_into_rows(everyone) if once else len(everyone) // 2
+        splits, _ = _plan(everyone, first)
+        places, weights = self._joint_policies(first)
+        batch = (1,) * (family.stacks[0].ndim - 3)
+        tables = {everyone: [tensor.reshape(1, *batch, *tensor.shape)]}
+        for split in splits:
+            table = _concatenate(tables.pop(split.team))
+            for team, part in zip(split.halves, split.averages(table, weights, once), strict=True):
+                tables.setdefault(team, []).append(part)
+            once = False
+        found = []
+        for alone, rows in places.items():
+            averages = _concatenate(tables[alone])[..., 0, :, :, :]
+            found.append(np.empty(averages.shape, averages.dtype))
+            found[-1][rows] = averages
+        result = Profile(found, family.roster)
+        return result if family is self._policy else stacked_like(tuple(result), self._policy)
+
+    def _joint_policies(self, first: int) -> tuple[dict[_Team, Array], dict[_Team, Array]]:
+        """Rows of the teams of one agent, and joint policies (teams, ..., S, A) of all teams."""
+        if first not in self._joint:
+            splits, agents = _plan(self._everyone, first)
+            places: dict[_Team, Array] = {}
+            weights: dict[_Team, Array] = {}
+            for stack in self._family.stacks:
+                alone = (stack.shape[-1],)
+                before = sum(map(len, places.values()))
+                places[alone] = self._family.roster.index[agents[alone]] - before
+                weights[alone] = stack[places[alone]]
+            for split in reversed(splits[1:]):
+                weights[split.team] = join(split.sides(weights))
+            self._joint[first] = places, weights
+        return self._joint[first]
 
 
 @dataclass(frozen=True)
@@ -93,16 +126,17 @@ class _Split:
     halves: tuple[_Team, _Team]
     places: tuple[slice, slice]
 
-    def sides(self, weights: Mapping[_Team, Array]) -> list[Array]:
+    def sides(self, weights: Mapping[_Team, Array]) -> tuple[Array, Array]:
         """Joint policies of the left and of the right halves, (teams, ..., S, A) each."""
-        pairs = zip(self.halves, self.places, strict=True)
-        return [weights[half][place] for half, place in pairs]
+        (left, right), (place, other_place) = self.halves, self.places
+        return weights[left][place], weights[right][other_place]
 
     def averages(
         self, table: Array, weights: Mapping[_Team, Array], once: bool
     ) -> tuple[Array, Array]:
         """Average tables (teams, ..., n, S, K, A) over the right halves, and over the left ones."""
-        left, right = (side[..., None, :, None, :] for side in self.sides(weights))
+        left, right = self.sides(weights)
+        left, right = left[..., None, :, None, :], right[..., None, :, None, :]
         block = table.reshape(*table.shape[:-1], left.shape[-1], right.shape[-1])
         if once:
             return both_products(block, right, left)
@@ -115,8 +149,8 @@ class _Split:
 
 
 @lru_cache(maxsize=256)
-def _plan(everyone: _Team, *, in_rows: bool) -> tuple[list[_Split], dict[_Team, list[int]]]:
-    """Split teams in the middle, large ones first; everyone for rows to be read once, if so asked.
+def _plan(everyone: _Team, first: int) -> tuple[list[_Split], dict[_Team, list[int]]]:
+    """Split all agents after the first so many, then every team in the middle, large ones first.
 
     Returns
     -------
@@ -124,10 +158,10 @@ def _plan(everyone: _Team, *, in_rows: bool) -> tuple[list[_Split], dict[_Team, 
     agents : dict
         Which agents the teams of one agent are, for each number of actions.
     """
-    splits = []
+    splits: list[_Split] = []
     starts = {everyone: [0]}  # the first agent of each team
     while len(team := max(starts, key=len)) > 1:
-        middle = _split_into_rows(team) if in_rows and not splits else len(team) // 2
+        middle = len(team) // 2 if splits else first
         halves, places, met = (team[:middle], team[middle:]), [], starts.pop(team)
         for half, offset in zip(halves, (0, middle), strict=True):
             known = starts.setdefault(half, [])
@@ -160,6 +194,7 @@ def _readable_once(tensor: Array, policy: Profile) -> bool:
     return floats and len(tensor) == 1 and policy.stacks[0].ndim == 3
 
 
+@lru_cache(maxsize=256)
 def _split_into_rows(everyone: _Team) -> int:
     """Return the first agent of the right team, for rows of about `ROW` numbers."""
     middles = range(1, len(everyone))

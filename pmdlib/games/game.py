@@ -69,6 +69,10 @@ class MarkovGame(ABC):
     def average_kernel(self, policy: Policy) -> Policy:
         """Average the next-state probabilities over the others: N arrays (..., S, A_i, S)."""
 
+    def averages(self, policy: Policy) -> tuple[Policy, Policy]:
+        """Average rewards and kernel, together where that costs less."""
+        return self.average_rewards(policy), self.average_kernel(policy)
+
     @abstractmethod
     def average_potential(self, policy: Policy) -> Policy:
         """Average the stage potential, shifted to start at 0 if it is negative somewhere.
@@ -111,5 +115,5 @@ class MarkovGame(ABC):
 
     def induced_mdps(self, policy: Policy) -> tuple[InducedMDP, ...]:
         """Return the MDP that each agent faces under ``policy``."""
-        averages = zip(self.average_rewards(policy), self.average_kernel(policy), strict=True)
+        averages = zip(*self.averages(policy), strict=True)
         return tuple(InducedMDP(rewards, kernel, self.discount) for rewards, kernel in averages)

@@ -55,13 +55,15 @@ def both_products(tables: Array, across: Array, down: Array) -> tuple[Array, Arr
     products = _compiled(width) if ready else None
     if products is None:
         return (tables @ across[..., None])[..., 0], (down[..., None, :] @ tables)[..., 0, :]
-    across, down = (
-        np.ascontiguousarray(np.broadcast_to(vector, (*lead, length)))
-        for vector, length in ((across, width), (down, height))
-    )
+    across, down = _one_each(across, (*lead, width)), _one_each(down, (*lead, height))
     right, left = np.empty((*lead, height)), np.empty((*lead, width))
     products((tables, across, down, right, left), prod(lead), height)
     return right, left
+
+
+def _one_each(vectors: Array, shape: tuple[int, ...]) -> Array:
+    same = vectors.shape == shape
+    return np.ascontiguousarray(vectors if same else np.broadcast_to(vectors, shape))
 
 
 @lru_cache
@@ -72,9 +74,9 @@ def _compiled(width: int) -> HostFunction | None:
         return None
 
 
-#: For all tables: for all rows. The n-th row to be read is number n mod R of a turn of R rows; turns
-#: go round the streams, whose parts lie `apart`. Rows left over by full rounds come last. `_text`
-#: fills in what is done to each register.
+#: For all tables: for all rows. The n-th row to be read is row n mod R of a turn of R; turns go
+#: round the streams, whose parts lie `apart`. Rows left over by full rounds come last. What is done
+#: to each register, `_text` fills in.
 _TABLES = """
 {declarations}
 define void @products(ptr noalias %tables, ptr noalias %across, ptr noalias %down,

@@ -59,8 +59,11 @@ class Roster:
     def place(self, agent: int) -> tuple[int, int]:
         """Stack and row therein of an agent."""
         row = int(self.index[agent])
-        stack = int(np.searchsorted(self.ends, row, side="right"))
-        return stack, row - int(self.ends[stack]) + self.sizes[stack]
+        stack = 0
+        while row >= self.sizes[stack]:
+            row -= self.sizes[stack]
+            stack += 1
+        return stack, row
 
     def some_agent(self, stack: int, row: int) -> int:
         """Return the first agent that has this row of this stack."""
@@ -126,6 +129,16 @@ def stacked_like(arrays: Sequence[Array], family: Sequence[Array]) -> Sequence[A
     return Profile(stacks, family.roster)
 
 
+def _common_roster(families: Sequence[Sequence[Array]]) -> Roster | None:
+    """Return the roster of Profiles that all have the same, else None."""
+    rosters = {family.roster if isinstance(family, Profile) else None for family in families}
+    return rosters.pop() if len(rosters) == 1 else None
+
+
+def _stacks(profiles: Sequence[Sequence[Array]]) -> list[tuple[Array, ...]]:
+    return [profile.stacks for profile in profiles if isinstance(profile, Profile)]
+
+
 def each_agent(function: Callable[..., Any], *families: Sequence[Array]) -> Sequence[Array]:
     """Apply a function to the arrays of every agent.
 
@@ -140,23 +153,18 @@ def each_agent(function: Callable[..., Any], *families: Sequence[Array]) -> Sequ
     -------
     Profile of the same roster, or tuple of N arrays.
     """
-    profiles = [family for family in families if isinstance(family, Profile)]
-    if len(profiles) == len(families):
-        roster = profiles[0].roster
-        if all(profile.roster is roster for profile in profiles):
-            columns = zip(*(profile.stacks for profile in profiles), strict=True)
-            return Profile((function(*stacks) for stacks in columns), roster)
+    roster = _common_roster(families)
+    if roster is not None:
+        return Profile(map(function, *_stacks(families)), roster)
     return tuple(function(*arrays) for arrays in zip(*families, strict=True))
 
 
 def side_by_side(families: Sequence[Sequence[Array]]) -> Sequence[Array]:
     """Join families along a new axis, the first of every agent's array."""
-    first = families[0]
-    profiles = [family for family in families if isinstance(family, Profile)]
-    if isinstance(first, Profile) and len(profiles) == len(families):
-        if all(profile.roster is first.roster for profile in profiles):
-            columns = zip(*(profile.stacks for profile in profiles), strict=True)
-            return Profile((np.stack(stacks, axis=1) for stacks in columns), first.roster)
+    roster = _common_roster(families)
+    if roster is not None:
+        columns = zip(*_stacks(families), strict=True)
+        return Profile((np.stack(stacks, axis=1) for stacks in columns), roster)
     return tuple(np.stack(arrays) for arrays in zip(*families, strict=True))
 
 

@@ -28,7 +28,7 @@ from pmdlib.games.checks import (
     real_table,
     real_tables,
 )
-from pmdlib.games.contraction import average_over_others
+from pmdlib.games.contraction import Others, average_over_others
 from pmdlib.games.game import MarkovGame, Policy
 from pmdlib.games.profiles import Profile, each_agent
 
@@ -184,16 +184,26 @@ class TabularGame(MarkovGame):
             )
         return self._potential
 
+    def averages(self, policy: Policy) -> tuple[Policy, Policy]:
+        """Average rewards and kernel; the joint policies of the others are computed once."""
+        others = Others(policy)
+        return self._rewards_averaged(others), self._kernel_averaged(others)
+
     def average_rewards(self, policy: Policy) -> Policy:
         """Average each agent's reward over the others' actions: N arrays (..., S, A_i)."""
-        parts = average_over_others(self._rewards, policy)
-        return each_agent(lambda part: part[..., 0, :], parts)
+        return self._rewards_averaged(Others(policy))
 
     def average_kernel(self, policy: Policy) -> Policy:
         """Average the next-state probabilities over the others: N arrays (..., S, A_i, S)."""
+        return self._kernel_averaged(Others(policy))
+
+    def _rewards_averaged(self, others: Others) -> Policy:
+        return each_agent(lambda part: part[..., 0, :], others.average(self._rewards))
+
+    def _kernel_averaged(self, others: Others) -> Policy:
         if self.exogenous:
             return self._exogenous_rows
-        parts = average_over_others(self._kernel[None], policy)
+        parts = others.average(self._kernel[None])
         moved = each_agent(lambda part: np.swapaxes(part, -1, -2), parts)
         if isinstance(moved, Profile):  # of a run, which will read them again and again
             return Profile(map(np.ascontiguousarray, moved.stacks), moved.roster)

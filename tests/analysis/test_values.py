@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from pmdlib.analysis.equilibrium import largest_gap, nash_gap
 from pmdlib.analysis.policies import random_policy, replace
 from pmdlib.analysis.values import (
     Evaluation,
@@ -19,11 +20,22 @@ from pmdlib.analysis.values import (
 )
 from pmdlib.arithmetic import is_exact, to_exact
 from pmdlib.errors import InvalidPolicyError, NotPotentialError
+from pmdlib.games.aggregative import CongestionGame
 from pmdlib.games.catalogue import one_state, pollution_tax, stay_or_leave
 from pmdlib.games.families import FAMILIES, Shape, random_game
+from pmdlib.games.profiles import stacked
 from pmdlib.games.tabular import TabularGame
 
 GAMES = brute_force.small_games(24, seed=1)
+
+
+#: Games whose evaluations are put together: agents move the state or do not, one agent, loads.
+TOGETHER = [
+    pollution_tax(4),
+    one_state(np.arange(12.0).reshape(2, 3, 2)),
+    stay_or_leave(),
+    CongestionGame(-np.arange(24.0).reshape(2, 3, 4) / 24, 4, kernel=np.eye(2), discount=0.5),
+]
 
 
 def scale(game):
@@ -148,6 +160,26 @@ def test_a_batch_is_the_runs_one_by_one(index, rng):
         for name in ("averaged_q", "advantages", "potential_q"):
             for together, one in zip(getattr(joint, name), getattr(alone, name), strict=True):
                 assert_allclose(together[where], one, **close)
+
+
+@pytest.mark.parametrize("form", [tuple, stacked])
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("game", TOGETHER, ids=["moved", "fixed", "one agent", "facilities"])
+def test_evaluations_together_are_those_apart(game, form, known, rng, monkeypatch):
+    apart = [Evaluation(game, form(random_policy(game, rng))) for _ in range(3)]
+    worth = [(each.values, each.averaged_q) for each in apart]
+    expected_gap = [nash_gap(game, tuple(each.policy)) for each in apart]
+    if known and game.num_agents > 1:  # then nothing is averaged again
+        monkeypatch.setattr(game, "average_rewards", None)
+        monkeypatch.setattr(game, "averages", None)
+    if not known:
+        apart = [Evaluation(game, each.policy) for each in apart]
+    joined = Evaluation.together(apart)
+    for k, (own_values, tables) in enumerate(worth):
+        assert_allclose(joined.values[k], own_values, rtol=1e-12)
+        for found, one in zip(joined.averaged_q, tables, strict=True):
+            assert_allclose(found[k], one, rtol=1e-12)
+    assert_allclose(largest_gap(joined, game.initial), expected_gap, rtol=1e-9)
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))

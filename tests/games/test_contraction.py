@@ -9,7 +9,8 @@ from numpy.testing import assert_allclose
 
 from pmdlib.arithmetic import to_exact
 from pmdlib.games import contraction
-from pmdlib.games.contraction import average_over_others
+from pmdlib.games.contraction import Others, average_over_others
+from pmdlib.games.profiles import Profile, Roster, stacked
 from pmdlib.games.tabular import TabularGame
 
 
@@ -105,6 +106,56 @@ def test_exact_numbers_stay_exact(rng):
     for one, other in zip(exact, by_einsum(tensor, actions, policy), strict=True):
         assert isinstance(one[0, 0, 0], fmpq)
         assert (one == other.astype(int)).all()
+
+
+def test_joint_policies_serve_all_tensors(rng):
+    actions = (3, 2, 2, 3, 2)
+    policy = [rng.random((2, m)) for m in actions]
+    shared, own = (rng.normal(size=(n, 2, 2, 72)) for n in (1, 5))
+    others = Others(policy)
+    for tensor in (shared, own, shared):
+        for one, other in zip(
+            others.average(tensor), by_einsum(tensor, actions, policy), strict=True
+        ):
+            assert_allclose(one, other, rtol=1e-11)
+
+
+def test_averages_have_the_form_of_the_policy(rng):
+    actions = (2, 3, 2, 2)
+    policy = [rng.random((2, m)) for m in actions]
+    tensor = rng.normal(size=(1, 2, 1, 24))
+    expected = by_einsum(tensor, actions, policy)
+    profile = stacked(policy)
+    turned = Profile(
+        [profile.stacks[1], profile.stacks[0][[1, 2, 0]]], Roster(np.array([3, 0, 1, 2]), (1, 3))
+    )
+    split = Profile(
+        [np.stack(policy[:1]), np.stack(policy[1:2]), np.stack(policy[2:])], Roster.apart((1, 1, 2))
+    )
+    for family in (policy, profile, turned, split):
+        found = average_over_others(tensor, family)
+        assert isinstance(found, Profile) == isinstance(family, Profile)
+        assert not isinstance(family, Profile) or found.roster is family.roster
+        for own, one, other in zip(family, found, expected, strict=True):
+            assert own.shape == one.shape[:1] + one.shape[2:]
+            assert_allclose(one, other, rtol=1e-12)
+
+
+def test_agents_who_share_a_row(rng):
+    own = rng.dirichlet(np.ones(2), (1, 3))
+    tensor = rng.normal(size=(1, 3, 1, 8))
+    found = average_over_others(tensor, Profile([own], Roster.alike((3,))))
+    for one, other in zip(found, by_einsum(tensor, (2, 2, 2), [own[0]] * 3), strict=True):
+        assert_allclose(one, other, rtol=1e-12)
+
+
+def test_batch_axes_are_broadcast(rng):
+    policy = [rng.random((2, 2)), rng.random((5, 2, 3)), rng.random((1, 2, 2))]
+    tensor = rng.normal(size=(1, 2, 1, 12))
+    full = [np.broadcast_to(own, (5, 2, own.shape[-1])) for own in policy]
+    found = average_over_others(tensor, policy)
+    for one, other in zip(found, by_einsum(tensor, (2, 3, 2), full), strict=True):
+        assert_allclose(np.broadcast_to(one, other.shape), other, rtol=1e-12)
 
 
 # Memory: at most 1.5 times what a game keeps

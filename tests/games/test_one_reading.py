@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pmdlib.games import one_reading
-from pmdlib.games.one_reading import LANES, WIDEST, both_products
+from pmdlib.games.one_reading import LANES, STREAMS, TURN, WIDEST, both_products
 
 
 def drawn(shape, seed=0, vectors=()):
@@ -66,6 +66,19 @@ def test_random_shapes(lead, height, width, seed):
 @pytest.mark.parametrize("width", [LANES - 1, LANES, LANES + 1, 300, WIDEST, WIDEST + 1])
 def test_widths_up_to_and_beyond_the_registers(width):
     assert_products(*drawn((2, 5, width)))
+
+
+@pytest.mark.parametrize("width", [1, 48, 128, TURN, 2 * TURN])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_every_row_is_read_once(width, more, rounds):
+    """In full rounds of the streams, and where they leave some rows."""
+    height = rounds * STREAMS * max(TURN // width, 1) + more
+    table = np.arange(2.0 * height * width).reshape(2, height, width)
+    across, down = np.arange(1.0, width + 1), np.arange(1.0, height + 1)
+    right, left = both_products(table, across, down)
+    assert_array_equal(right, table @ across)  # whole numbers: no sum is rounded
+    assert_array_equal(left, down @ table)
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 2, 3), (2, 0, 0)])

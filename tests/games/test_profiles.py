@@ -12,6 +12,7 @@ from pmdlib.games.profiles import (
     first_agent,
     from_rows,
     rows,
+    side_by_side,
     stacked,
 )
 
@@ -101,3 +102,15 @@ def test_the_first_agent_that_fails():
     assert first_agent(lambda array: (array == 0).any(), family) == 0
     assert first_agent(lambda array: (array > 99).any(), family) is None
     assert first_agent(lambda array: (array == 11).any(), tuple(family)) == 2
+
+
+def test_families_side_by_side():
+    one, other = profile(), each_agent(lambda own: own + 100, profile())
+    joined = side_by_side([one, other, one])
+    assert isinstance(joined, Profile)
+    assert joined.roster is ROSTER
+    assert joined[4].tolist() == [[13, 14, 15], [113, 114, 115], [13, 14, 15]]
+    for mixed in ([one, tuple(other)], [tuple(one), tuple(other)]):
+        apart = side_by_side(mixed)
+        assert isinstance(apart, tuple)
+        assert apart[3].tolist() == [[0, 1], [100, 101]]

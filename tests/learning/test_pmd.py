@@ -16,6 +16,10 @@ from pmdlib.errors import InvalidPolicyError, NotPotentialError, PmdError
 from pmdlib.games import catalogue
 from pmdlib.games.families import FAMILIES, Shape, random_game
 from pmdlib.games.tabular import TabularGame
+from pmdlib.learning import iteration
+from pmdlib.learning.feedback import ExactFeedback
+from pmdlib.learning.iteration import LEAST_COMPILED, TOGETHER, Iteration
+from pmdlib.learning.learners import MirrorDescent
 from pmdlib.learning.mirror_maps import KL, Tsallis
 from pmdlib.learning.pmd import CONVERGED_TOLERANCE, run_pmd
 
@@ -318,6 +322,54 @@ def test_an_enormous_step_stays_on_the_simplex():
         trace = run_pmd(catalogue.isolated(), mirror_map, 1e18, 3, record_policies=True)
         for part in trace.policies:
             assert_allclose(part.sum(axis=-1), 1)
+
+
+@pytest.mark.parametrize(
+    "game", [catalogue.pollution_tax(4), catalogue.isolated()], ids=["moved", "fixed"]
+)
+@pytest.mark.parametrize("mirror_map", ["kl", "euclidean"])
+def test_a_run_is_the_same_however_many_iterates_are_observed_together(
+    game, mirror_map, monkeypatch
+):
+    def run():
+        return run_pmd(game, mirror_map, 0.01, 23, record_policies=True)
+
+    together = run()
+    monkeypatch.setattr(
+        iteration, "NUMBERS", 5 * game.num_states * sum(map(np.size, uniform_policy(game)))
+    )
+    in_fives = run()
+    monkeypatch.setattr(iteration, "NUMBERS", 1)
+    one_by_one = run()
+    for trace in (together, in_fives):
+        for own, other in zip(trace.policies, one_by_one.policies, strict=True):
+            assert_array_equal(own, other)
+        assert_array_equal(trace.log_c, one_by_one.log_c)
+        assert_allclose(trace.nash_gap, one_by_one.nash_gap, rtol=1e-9, atol=1e-12)
+        if game.has_potential:
+            assert_allclose(trace.potential, one_by_one.potential, rtol=1e-12)
+
+
+def test_with_a_tolerance_no_iteration_is_made_ahead():
+    class Counted(ExactFeedback):
+        asked = 0
+
+        def averaged_q(self, evaluation):
+            self.asked += 1
+            return super().averaged_q(evaluation)
+
+    feedback = Counted()
+    trace = run_pmd(catalogue.isolated(), "kl", 1.0, 200, feedback=feedback, tolerance=1e-3)
+    assert 2 < trace.iterations == feedback.asked < 200
+
+
+@pytest.mark.parametrize("iterations", [3, TOGETHER + 1, LEAST_COMPILED + 1])
+def test_progress_is_told_of_all_iterations(iterations):
+    done = []
+    start = uniform_policy(catalogue.isolated())
+    run = Iteration(catalogue.isolated(), MirrorDescent(KL()), ExactFeedback(), 0.1, start)
+    stretches = list(run.stretches(iterations, advance=done.append))
+    assert sum(done) == iterations == sum(len(part.nash_gap) for part in stretches)
 
 
 def test_a_progress_bar_can_be_shown_and_hidden(capsys, monkeypatch):
