@@ -141,6 +141,7 @@ def _send(connection: socket.socket, message: dict[str, int]) -> None:
 
 
 if __name__ == "__main__":
+    del sys.path[0]  # the directory it was started in, where a kernel looks for nothing
     from pmdlib.workspace import preloaded  # noqa: F401 - imported for what it imports
 
     KernelServer(sys.argv[1]).serve()

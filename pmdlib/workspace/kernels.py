@@ -28,6 +28,9 @@ from pmdlib.workspace.kernel_server import LAUNCHER, KernelServer
 ADDRESS_VARIABLE = "PMDLIB_KERNEL_SERVER"
 """Holds the address of the server, where `ForkedProvisioner` looks for it."""
 
+VARIABLES = (ADDRESS_VARIABLE, "JUPYTER_DEFAULT_PROVISIONER_NAME")
+"""They are for whoever starts a kernel, and not handed on to it."""
+
 PATIENCE = 60.0
 """Seconds in which a server must have imported the libraries."""
 
@@ -58,7 +61,7 @@ def variables_for(address: str | None) -> dict[str, str]:
     """Return the environment variables under which kernels are forked by a server."""
     if address is None:
         return {}
-    return {ADDRESS_VARIABLE: address, "JUPYTER_DEFAULT_PROVISIONER_NAME": PROVISIONER}
+    return dict(zip(VARIABLES, (address, PROVISIONER), strict=True))
 
 
 class ForkedProvisioner(LocalProvisioner):
@@ -99,7 +102,8 @@ class Forked:
         self._code: int | None = None
         self._connection = _connect(os.environ[ADDRESS_VARIABLE])
         self._lines = self._connection.makefile("r", encoding="utf-8")
-        request = {"command": list(command), "variables": dict(variables), "directory": directory}
+        own = {name: value for name, value in variables.items() if name not in VARIABLES}
+        request = {"command": list(command), "variables": own, "directory": directory}
         self._connection.sendall(json.dumps(request).encode() + b"\n")
         self.pid: int = json.loads(self._lines.readline())["pid"]
 

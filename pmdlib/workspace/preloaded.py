@@ -7,17 +7,15 @@ to the kernel, which sets it up for its notebook.
 import threading
 from importlib import import_module
 
+import pandas as pd
 from tqdm import tqdm
 
 MODULES = (
     "ipykernel.kernelapp",
     "ipykernel.zmqshell",
     "matplotlib.pyplot",
-    "nbclient",
-    "nbformat",
     "pandas",
-    "papermill",
-    "pmdlib.workspace.execution",
+    "pmdlib.workspace",
     "pmdlib.workspace.sweep",
     "scipy.stats",
     "seaborn",
@@ -27,6 +25,10 @@ MODULES = (
 for _module in MODULES:
     import_module(_module)
 
-# By default it would be one for all processes: a file of the system's, which a kernel that is ended
-# at once would leave behind.
+# pandas asks, when it is imported, whether it is in a kernel: these are its defaults in one.
+pd.set_option("display.max_columns", 20)
+pd.set_option("display.encoding", "UTF-8")
+
+# The lock of progress bars would be a file of the system's, which a kernel that is ended at once
+# leaves behind.
 tqdm.set_lock(threading.RLock())

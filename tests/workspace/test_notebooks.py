@@ -36,6 +36,9 @@ print(object(), os.getcwd(), sys.prefix, time.__name__)
 print("one"); print("two", file=sys.stderr); print("three")
 print("10%|#\r50%|##\rdone")
 warnings.warn("look here")
+import pandas as pd
+display(pd.DataFrame(np.arange(44).reshape(2, 22) / 7).T.T)
+print(pd.options.display.max_columns, sys.path)
 """
 FIGURE = """
 import matplotlib.pyplot as plt
