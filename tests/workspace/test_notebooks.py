@@ -36,8 +36,10 @@ print(object(), os.getcwd(), sys.prefix, time.__name__)
 print("one"); print("two", file=sys.stderr); print("three")
 print("10%|#\r50%|##\rdone")
 warnings.warn("look here")
+"""
+WIDE = """
 import pandas as pd
-display(pd.DataFrame(np.arange(44).reshape(2, 22) / 7).T.T)
+display(pd.DataFrame(np.arange(44).reshape(2, 22) / 7))
 print(pd.options.display.max_columns, sys.path)
 """
 FIGURE = """
@@ -66,7 +68,7 @@ def test_published_results_are_whole_and_the_same_on_every_run(tmp_path):
     root = make_workspace(
         tmp_path / "place",
         {
-            "01-good": [NOISY, FIGURE, conclude_cell("first", "01-good")],
+            "01-good": [NOISY, FIGURE, WIDE, conclude_cell("first", "01-good")],
             "02-also": [conclude_cell("second", "02-also", profile="full", relation="==")],
         },
     )
@@ -77,7 +79,7 @@ def test_published_results_are_whole_and_the_same_on_every_run(tmp_path):
     only_first = Plan(root, claims, only=["01"], parameters={"profile": "quick"})
     assert run_notebooks(only_first, told).verified
     assert re.search(r"\[1/1\] 01-good: verified first \([0-9.]+ s\)\n", told.getvalue())
-    assert "01-good cell 3 of 5 " in told.getvalue()
+    assert "01-good cell 3 of 6 " in told.getvalue()
     assert list(read_ledger(only_first.ledger)) == ["first"]
     before = snapshot(root)
     assert {name for name in before if not name.endswith("-also.ipynb")} == {
@@ -119,6 +121,7 @@ def test_published_results_are_whole_and_the_same_on_every_run(tmp_path):
         "own-1",
         "own-2",
         "own-3",
+        "own-4",
     ]
     assert 'profile = "quick"' in executed["cells"][1]["source"]
     streams = {o["name"]: o["text"] for o in executed["cells"][2]["outputs"]}
