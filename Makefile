@@ -30,7 +30,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup verify test test-all bench lint format lab release lock clean
+.PHONY: help setup verify test test-all bench site lint format lab release lock clean
 
 help: ## list the targets
 	@echo "Usage: make TARGET [PYTHON=python3] [PROFILE=full|quick] [JOBS=number]"
@@ -54,8 +54,11 @@ test-all: $(READY) ## lint, types and all tests
 bench: $(READY) ## measure speed and memory beside what is asked of them, into figures/bench.*
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.bench
 
+site: $(READY) ## build the static site into build/site, from what make verify wrote
+	@$(BIN)/pmdlib site
+
 # The processes share the cores; BLAS threads in each would compete with them.
-verify test test-all bench release: export OPENBLAS_NUM_THREADS := 1
+verify test test-all bench site release: export OPENBLAS_NUM_THREADS := 1
 
 define lint
 { $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check . && $(BIN)/mypy; }
