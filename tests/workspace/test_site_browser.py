@@ -40,6 +40,8 @@ FACTS = """() => ({
   )].map(e => e.textContent),
   raw: [...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container'))
     .map(e => e.textContent),
+  dollars: [...document.querySelectorAll('.cell_output td, .cell_output th')]
+    .map(e => e.textContent).filter(text => text.includes('$')),
   mute: [...document.querySelectorAll('img, svg[role=img]')].filter(e =>
     !e.closest('mjx-container') && e.getAttribute('aria-hidden') !== 'true'
     && !(e.getAttribute('alt') || '').trim()
@@ -190,7 +192,7 @@ def test_equations_are_drawn_and_none_is_wrong(visits):
     assert all(visits[page]["equations"] > 10 for page in notebooks)
     assert visits["theory/statements.html"]["equations"] >= len(pmd.claims)
     assert not faults(visits, lambda facts: facts["wrong"])
-    assert not faults(visits, lambda facts: facts["raw"])
+    assert not faults(visits, lambda facts: facts["raw"] + facts["dollars"])
 
 
 def test_every_picture_and_equation_has_words(visits):

@@ -54,8 +54,8 @@ def notebook_page(record: NotebookRecord, links: Links) -> dict[str, Any]:
             heading = (re.findall(r"^#+\s+(.+?)\s*$", source, re.MULTILINE) or [heading])[-1]
             cell["source"] = links.rewrite(source, f"{page}.ipynb", page)  # as its author wrote it
         elif cell["cell_type"] == "code":
+            _typeset_tables(cell)
             _show_figures(cell, heading, links, page)
-            _anchor_verdicts(cell)
         cells.append(cell)
     if not any(TITLE.search(text) for text in markdown_sources(notebook)):
         cells.insert(0, _cell(f"# {record.name}"))
@@ -108,13 +108,15 @@ def _size(file: Path) -> str:
     return f' width="{width}" height="{height}"'
 
 
-def _anchor_verdicts(cell: Cell) -> None:
-    """Make the table of verdicts a place that can be linked to."""
+def _typeset_tables(cell: Cell) -> None:
+    """Let mathematics in tables be set, and make that of the verdicts a place to link to."""
     for output in cell["outputs"]:
         data = output.get("data", {})
-        if MIME_TYPE in data and "text/html" in data:
+        if "text/html" in data:
             table = "".join(data["text/html"])
-            output["data"] = {"text/html": f'<div class="verdicts" id="verdicts">{table}</div>'}
+            verdicts = ' verdicts" id="verdicts' if MIME_TYPE in data else ""
+            page = f'<div class="mathjax_process{verdicts}">{table}</div>'
+            output["data"] = {"text/html": page}
 
 
 def _banner(identity: str, kind: str, title: str, text: str, *, escaped: bool = False) -> Cell:

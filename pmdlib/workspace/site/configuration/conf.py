@@ -40,7 +40,7 @@ autodoc_typehints = "none"
 python_maximum_signature_line_length = 88
 add_module_names = False
 
-# MathJax 3: one file, which carries its fonts. Outputs of notebooks may hold $ as in JupyterLab.
+# MathJax 3: one file, which carries its fonts. Tables of notebooks may hold $, as in JupyterLab.
 mathjax_path = "mathjax/tex-svg.js"
 mathjax3_config = {
     "tex": {"inlineMath": [["\\(", "\\)"], ["$", "$"]]},
