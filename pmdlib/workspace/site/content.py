@@ -16,12 +16,7 @@ from pmdlib.workspace.site.links import Links
 from pmdlib.workspace.site.notebook_pages import notebook_page
 from pmdlib.workspace.site.notebook_records import NotebookRecord, read_notebook
 from pmdlib.workspace.site.source_files import claim_code
-from pmdlib.workspace.site.theory_pages import (
-    BIBLIOGRAPHY,
-    statements_page,
-    theory_index,
-    theory_sources,
-)
+from pmdlib.workspace.site.theory_pages import statements_page, theory_index, theory_sources
 
 DOCUMENTS: Mapping[str, str] = {
     "README.md": "workspace",
@@ -88,8 +83,6 @@ def write_pages(root: Path, claims: Mapping[str, Any], folder: Path) -> set[str]
     pages["index"] += _toctree(menu, hidden=True)
     for name, text in pages.items():
         write_atomically(folder / f"{name}.md", text)
-    if BIBLIOGRAPHY.is_file():
-        write_atomically(folder / "references.bib", BIBLIOGRAPHY.read_bytes())
     shown = {page: str(path) for page, path in files.items()}
     write_atomically(folder / "sources.json", json.dumps(shown))
     return links.copied

@@ -1,9 +1,9 @@
 """How Sphinx makes the site; `pmdlib.workspace.site.build` runs it."""
 
 from importlib.metadata import version as installed
-from pathlib import Path
 
 from pmdlib.workspace.site.build import CONFIGURATION
+from pmdlib.workspace.site.theory_pages import BIBLIOGRAPHY
 
 project = "pmdlib"
 author = copyright = "the pmdlib authors"  # noqa: A001 - Sphinx's name for it
@@ -17,9 +17,9 @@ extensions = [
     "sphinx.ext.mathjax",
     "pmdlib.workspace.site.extension",
 ]
-if Path("references.bib").is_file():  # the build runs in the folder of the sources
+if BIBLIOGRAPHY.is_file():
     extensions.append("sphinxcontrib.bibtex")
-    bibtex_bibfiles = ["references.bib"]
+    bibtex_bibfiles = [str(BIBLIOGRAPHY)]
 
 # Notebooks were executed before; here they are only shown.
 nb_execution_mode = "off"
