@@ -11,7 +11,7 @@ import pmdlib as pmd
 from pmdlib.workspace.figures import save_figure
 from pmdlib.workspace.files import WorkspaceError, find_root
 from pmdlib.workspace.ledger import MIME_TYPE
-from pmdlib.workspace.site import build
+from pmdlib.workspace.site import build, content
 from pmdlib.workspace.site.alternatives import describe_figure, plain
 from pmdlib.workspace.site.content import write_pages
 from pmdlib.workspace.site.extension import escape_plain
@@ -275,6 +275,7 @@ def test_links_to_files_lead_to_pages(tmp_path):
     for gone in ("[x](gone.md)", "[x](../../outside)", "[x](../figures)"):
         with pytest.raises(WorkspaceError, match=r"01-a.ipynb links to .*, which is no file"):
             rewritten(gone)
+        assert links.rewrite(f"A {gone}.", "theory/x.md", "theory/x", strict=False) == "A x."
 
 
 def test_docstrings_are_text_but_for_their_markup():
@@ -361,14 +362,21 @@ def test_the_explorer_is_a_page_where_there_is_one(workspace, tmp_path, explorer
     assert "Explore <explore>" in (tmp_path / "pages" / "index.md").read_text()
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Spare the command the explorer, which takes long to compute, and Sphinx."""
+    monkeypatch.setattr(content, "_explorer", lambda: None)
+    monkeypatch.setattr(build, "_run_sphinx", fake_sphinx)
+
+
 def fake_sphinx(sources, made, doctrees):
     (made / ".buildinfo").write_text("")
     (made / "index.html").write_text("new")
 
 
-def test_the_site_is_put_in_place_in_whole(command, workspace, monkeypatch, capsys):
+@pytest.mark.usefixtures("quick")
+def test_the_site_is_put_in_place_in_whole(command, workspace, capsys):
     root, _ = workspace
-    monkeypatch.setattr(build, "_run_sphinx", fake_sphinx)
     site = root / "build" / "site"
     assert command(CLAIMS, root / "notebooks", "site") == 0
     assert capsys.readouterr().out == f"{site / 'index.html'}\n"
@@ -383,9 +391,9 @@ def test_the_site_is_put_in_place_in_whole(command, workspace, monkeypatch, caps
     assert (root / "else" / "where" / "index.html").is_file()
 
 
-def test_a_failed_build_leaves_the_earlier_site(command, workspace, monkeypatch, capsys):
+@pytest.mark.usefixtures("quick")
+def test_a_failed_build_leaves_the_earlier_site(command, workspace, capsys):
     root, _ = workspace
-    monkeypatch.setattr(build, "_run_sphinx", fake_sphinx)
     assert command(CLAIMS, root, "site") == 0
     (root / "README.md").write_text("# A\n\n[b](gone.md)\n")
     assert command(CLAIMS, root, "site") == 2

@@ -69,7 +69,9 @@ def write_pages(root: Path, claims: Mapping[str, Any], folder: Path) -> set[str]
     code, files = claim_code(claims)
     pages = {"index": front_page(ledger_rows(claims, records, code))}
     pages |= _documents(links, documents)
-    pages |= {page: links.rewrite(text, f"{page}.md", page) for page, text in theory.items()}
+    pages |= {
+        page: links.rewrite(text, f"{page}.md", page, strict=False) for page, text in theory.items()
+    }
     pages |= api_pages()
     for name, record in records.items():
         page = json.dumps(notebook_page(record, links), ensure_ascii=False)

@@ -29,7 +29,7 @@ class Links:
         self.copied: set[str] = set()
         """Files that have no page and are linked to: they must lie on the site as they are."""
 
-    def rewrite(self, text: str, origin: str, page: str) -> str:
+    def rewrite(self, text: str, origin: str, page: str, *, strict: bool = True) -> str:
         """Return Markdown whose links to files lead to pages.
 
         Code in backticks that names a file of the library becomes a link to it.
@@ -43,22 +43,32 @@ class Links:
             A link that begins with / is relative to the workspace.
         page : str
             Name of the page that it goes to.
+        strict : bool, default True
+            Whether a link to no file is an error; else its words remain, without a link. So the
+            theory, which comes with the library, may be shown in a workspace of other notebooks.
 
         Raises
         ------
         WorkspaceError
-            If a link leads to no file.
+            If a link leads to no file, unless not ``strict``.
         """
 
         def link(match: re.Match[str]) -> str:
             if match[4]:
-                file = self.root / match[4]
                 name = f"<code>{match[4]}</code>"
-                return self._anchor(match[4], "", name, page) if file.is_file() else match[0]
+                there = _inside(self.root, match[4])
+                return self._anchor(match[4], "", name, page) if there else match[0]
             target = match[3]
             if re.match(r"[a-z][a-z0-9+.-]*:|#", target):
                 return match[0]
-            return self._link(match[1] == "!", match[2], target, origin, page)
+            file = _resolved(target, origin)
+            if file not in self.pages and not _inside(self.root, file):
+                if not strict:
+                    return match[2]
+                raise WorkspaceError(
+                    f"{origin} links to {target}, which is no file of the workspace"
+                )
+            return self._link(match[1] == "!", match[2], target, file, page)
 
         pieces, end = [], 0
         for fence in _FENCE.finditer(text):
@@ -66,14 +76,9 @@ class Links:
             end = fence.end()
         return "".join([*pieces, _LINK.sub(link, text[end:])])
 
-    def _link(self, image: bool, label: str, target: str, origin: str, page: str) -> str:
+    def _link(self, image: bool, label: str, target: str, file: str, page: str) -> str:
         """Return one link, or one picture, as it must read on its page."""
-        path, _, fragment = target.partition("#")
-        file = posixpath.normpath(posixpath.join(posixpath.dirname(origin), path))
-        if path.startswith("/"):
-            file = posixpath.normpath(path.lstrip("/"))
-        if file not in self.pages and not _inside(self.root, file):
-            raise WorkspaceError(f"{origin} links to {target}, which is no file of the workspace")
+        fragment = target.partition("#")[2]
         if image:
             address = relative(self.address(file), page)
             return (
@@ -104,6 +109,13 @@ class Links:
             return file
         self.copied.add(file)
         return f"files/{file}"
+
+
+def _resolved(target: str, origin: str) -> str:
+    """Return the path of a link's target, relative to the workspace."""
+    path = target.partition("#")[0]
+    folder = "" if path.startswith("/") else posixpath.dirname(origin)
+    return posixpath.normpath(posixpath.join(folder, path.lstrip("/")))
 
 
 def _inside(root: Path, file: str) -> bool:
