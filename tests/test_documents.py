@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from claims.published import NAMES
 
 import pmdlib as pmd
 from pmdlib.workspace.files import find_notebooks
@@ -43,8 +44,11 @@ def test_the_ledger_is_what_the_executed_notebooks_recorded():
 
 
 def test_every_claim_is_in_the_ledger_verified_on_the_full_profile():
+    """A claim in the making is not there yet: its notebook has not been executed."""
     ledger = json.loads(LEDGER.read_text(encoding="utf-8"))
-    assert list(ledger) == list(pmd.claims)
+    executed = {path.stem for path in LEDGER.parent.glob("*.ipynb")}
+    assert list(ledger) == [n for n, claim in pmd.claims.items() if claim.notebook in executed]
+    assert set(ledger) >= NAMES
     for name, entry in ledger.items():
         claim = pmd.claims[name]
         assert entry["verdict"] == "verified"

@@ -1,0 +1,37 @@
+"""Named games with a module of their own; `pmdlib new game` writes one.
+
+A module has ``GAMES``, a dictionary: name -> function that needs no arguments and returns a
+`TabularGame`. Those that are no Markov potential games it also lists in ``NOT_POTENTIAL``. The
+catalogue finds every module by itself.
+"""
+
+from collections.abc import Callable, Container
+from importlib import import_module
+from pkgutil import iter_modules
+
+from pmdlib.errors import InvalidGameError
+from pmdlib.games.tabular import TabularGame
+
+
+def collect(
+    taken: Container[str] = (),
+) -> tuple[dict[str, Callable[[], TabularGame]], tuple[str, ...]]:
+    """Return the games of all modules by name, and the names of those without a potential.
+
+    Raises
+    ------
+    InvalidGameError
+        If a name is taken, or given twice.
+    """
+    games: dict[str, Callable[[], TabularGame]] = {}
+    without: list[str] = []
+    for info in sorted(iter_modules(__path__), key=lambda info: info.name):
+        module = import_module(f"{__name__}.{info.name}")
+        for name, make in module.GAMES.items():
+            if name in games or name in taken:
+                raise InvalidGameError(
+                    f"{module.__name__} names a game {name!r}, and there is one already"
+                )
+            games[name] = make
+        without += getattr(module, "NOT_POTENTIAL", ())
+    return games, tuple(without)
