@@ -574,7 +574,7 @@ CATALOGUE: dict[str, Callable[[], TabularGame]] = {
         separate_worlds,
     )
 }
-_NAMED, _NAMED_NOT_POTENTIAL = named.collect(CATALOGUE)
+_NAMED, _NAMED_NOT_POTENTIAL = named.collect(named.__name__, named.__path__, CATALOGUE)
 CATALOGUE |= _NAMED
 
 #: Those that are no Markov potential games; `pmdlib.analysis.potential.verdicts` keeps the proofs.

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from claims.published import NAMES
 
 import pmdlib as pmd

@@ -5,7 +5,7 @@ A module has ``GAMES``, a dictionary: name -> function that needs no arguments a
 catalogue finds every module by itself.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -14,9 +14,24 @@ from pmdlib.games.tabular import TabularGame
 
 
 def collect(
-    taken: Container[str] = (),
+    package: str, directories: Iterable[str], taken: Container[str] = ()
 ) -> tuple[dict[str, Callable[[], TabularGame]], tuple[str, ...]]:
-    """Return the games of all modules by name, and the names of those without a potential.
+    """Return the games of all modules of a package, and the names of those without a potential.
+
+    Parameters
+    ----------
+    package : str
+        Its full name.
+    directories : iterable of str
+        Its ``__path__``.
+    taken : container of str
+        Names that may not be used again.
+
+    Returns
+    -------
+    dict
+        Name -> function.
+    tuple of str
 
     Raises
     ------
@@ -25,9 +40,9 @@ def collect(
     """
     games: dict[str, Callable[[], TabularGame]] = {}
     without: list[str] = []
-    for info in sorted(iter_modules(__path__), key=lambda info: info.name):
-        module = import_module(f"{__name__}.{info.name}")
-        for name, make in module.GAMES.items():
+    for home in sorted(module.name for module in iter_modules(directories)):
+        module = import_module(f"{package}.{home}")
+        for name, make in getattr(module, "GAMES", {}).items():
             if name in games or name in taken:
                 raise InvalidGameError(
                     f"{module.__name__} names a game {name!r}, and there is one already"

@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", plugins.PluginWarning)  # told below, in one place
         origins = {name: plugins.origin(name) for name in claims}
-    rows = [("claim", "tag", "label", "notebook", "controls")]
+    rows: list[tuple[str, ...]] = [("claim", "tag", "label", "notebook", "controls")]
     for name, claim in claims.items():
         rows.append((name, claim.tag, claim.label, claim.notebook, str(len(claim.controls))))
     if any(origins.values()):
