@@ -18,7 +18,9 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.util import find_spec
 from inspect import isclass, signature
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -79,6 +81,26 @@ def origin(claim: str) -> str | None:
 def problems(group: str) -> tuple[str, ...]:
     """Return what could not be used of the distributions' offers, as far as they were looked at."""
     return tuple(_problems.get(group, ()))
+
+
+def modules_below(root: Path) -> dict[str, Path]:
+    """Return the modules that entry points name and that lie below a directory; none is imported.
+
+    Returns
+    -------
+    dict
+        Name -> directory of the package that it belongs to, or would be if it were one.
+    """
+    found: dict[str, Path] = {}
+    for group in (CLAIMS, GAMES, MIRROR_MAPS):
+        for point in entry_points(group=group):
+            spec = find_spec(point.module.partition(".")[0])
+            if spec is not None and spec.origin is not None:
+                origin = Path(spec.origin).resolve()
+                place = origin.parent if origin.name == "__init__.py" else origin.with_suffix("")
+                if place.is_relative_to(root.resolve()):
+                    found[point.module] = place
+    return dict(sorted(found.items()))
 
 
 def forget() -> None:

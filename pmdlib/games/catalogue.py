@@ -574,8 +574,9 @@ CATALOGUE: dict[str, Callable[[], TabularGame]] = {
         separate_worlds,
     )
 }
-_NAMED, _NAMED_NOT_POTENTIAL = named.collect(named.__name__, named.__path__, CATALOGUE)
-CATALOGUE |= _NAMED
+for _name in sorted(CATALOGUE.keys() & named.GAMES.keys()):
+    raise InvalidGameError(f"the game {_name!r} of {named.__name__} is in the catalogue already")
+CATALOGUE |= named.GAMES
 
 #: Those that are no Markov potential games; `pmdlib.analysis.potential.verdicts` keeps the proofs.
 NOT_POTENTIAL = (
@@ -587,7 +588,7 @@ NOT_POTENTIAL = (
     "perturbed-team",
     "routing-with-wear",
     "separate-worlds",
-    *_NAMED_NOT_POTENTIAL,
+    *named.NOT_POTENTIAL,
 )
 
 

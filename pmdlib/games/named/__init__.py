@@ -5,7 +5,7 @@ A module has ``GAMES``, a dictionary: name -> function that needs no arguments a
 catalogue finds every module by itself.
 """
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -14,7 +14,7 @@ from pmdlib.games.tabular import TabularGame
 
 
 def collect(
-    package: str, directories: Iterable[str], taken: Container[str] = ()
+    package: str, directories: Iterable[str]
 ) -> tuple[dict[str, Callable[[], TabularGame]], tuple[str, ...]]:
     """Return the games of all modules of a package, and the names of those without a potential.
 
@@ -24,8 +24,6 @@ def collect(
         Its full name.
     directories : iterable of str
         Its ``__path__``.
-    taken : container of str
-        Names that may not be used again.
 
     Returns
     -------
@@ -36,17 +34,18 @@ def collect(
     Raises
     ------
     InvalidGameError
-        If a name is taken, or given twice.
+        If a name is given twice.
     """
     games: dict[str, Callable[[], TabularGame]] = {}
     without: list[str] = []
     for home in sorted(module.name for module in iter_modules(directories)):
         module = import_module(f"{package}.{home}")
         for name, make in getattr(module, "GAMES", {}).items():
-            if name in games or name in taken:
-                raise InvalidGameError(
-                    f"{module.__name__} names a game {name!r}, and there is one already"
-                )
+            if name in games:
+                raise InvalidGameError(f"the game {name!r} is defined twice in {package}")
             games[name] = make
         without += getattr(module, "NOT_POTENTIAL", ())
     return games, tuple(without)
+
+
+GAMES, NOT_POTENTIAL = collect(__name__, __path__)

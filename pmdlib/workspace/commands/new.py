@@ -88,10 +88,11 @@ def _places() -> Any:
 
 
 def _verification(draft: "Draft") -> tuple[str, str]:
-    run = f"pmdlib verify --profile quick --notebook {draft.notebook} --output elsewhere"
+    """Say what to do next; a notebook of the ledger that was changed has to run for it again."""
+    trial = "" if draft.changed else " --profile quick --output elsewhere"
     return (
         f"make it yours: follow the words there, and see:  pmdlib verify {draft.claim}",
-        f"then:          {run}",
+        f"then:          pmdlib verify --only {draft.notebook}{trial}",
     )
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from pmdlib.workspace.files import WorkspaceError, find_notebooks
-from pmdlib.workspace.templates.filling import fill, replace_all, write_all
-from pmdlib.workspace.templates.names import check_name, check_new, module_name, notebook_name
-from pmdlib.workspace.templates.notebooks import (
+from pmdlib.workspace.templates.cells import (
     Stated,
     as_text,
     new_notebook,
     read_notebook,
     with_claim,
 )
+from pmdlib.workspace.templates.filling import fill, replace_all, write_all
+from pmdlib.workspace.templates.names import check_name, check_new, module_name, notebook_name
 from pmdlib.workspace.templates.places import Places
 
 FIRST_CLAIM, FIRST_GAME = "left-to-gain", "stag-hunt"
