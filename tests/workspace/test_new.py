@@ -11,7 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from workspace.fakes import Claim, conclude_cell, make_workspace, notebook_json, snapshot
+from workspace.fakes import (
+    Claim,
+    conclude_cell,
+    copy_workspace,
+    make_workspace,
+    notebook_json,
+    snapshot,
+)
 
 import pmdlib as pmd
 from pmdlib.claims.checking import check
@@ -93,7 +100,7 @@ def test_a_claim_comes_with_its_test_and_its_notebook(checkout, new):
     assert told.splitlines() == [
         f"wrote {', '.join(files)}",
         "make it yours: follow the words there, and see:  pmdlib verify my-first",
-        "then:          pmdlib verify --only 04-my-first --profile quick --output elsewhere",
+        "then:          pmdlib verify --only 04-my-first --profile quick --output /tmp/elsewhere",
     ]
     (claim,) = load(checkout / files[0]).CLAIMS
     assert (claim.name, claim.notebook) == ("my-first", "04-my-first")
@@ -436,12 +443,7 @@ def test_a_workspace_is_installed_found_and_verified(tmp_path):
 
 @pytest.mark.slow
 def test_new_files_in_a_copy_of_this_workspace_pass_its_tests(tmp_path):
-    root = tmp_path / "copy"
-    listed = call("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", cwd=ROOT)
-    for name in listed.split("\0"):
-        if name and (ROOT / name).is_file():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, root / name)
+    root = copy_workspace(ROOT, tmp_path / "copy")
     environment = {"env": os.environ | {"PYTHONPATH": str(root)}, "cwd": root}
     pmdlib = [sys.executable, "-m", "pmdlib"]
     for kind, name in (("claim", "my-first"), ("notebook", "my-second"), ("game", "my-game")):
