@@ -2,9 +2,9 @@
 
 A distribution names what it offers in one of three groups:
 
-- ``pmdlib.games``: a function that needs no arguments and returns a game;
-- ``pmdlib.mirror_maps``: a mirror map, or a class that makes one without arguments;
-- ``pmdlib.claims``: a claim, or several in a tuple.
+- "pmdlib.games": a function that needs no arguments and returns a game;
+- "pmdlib.mirror_maps": a mirror map, or a class that makes one without arguments;
+- "pmdlib.claims": a claim, or several in a tuple.
 
 In place of one of these an entry point may name a module, which holds several: ``GAMES`` and
 ``MIRROR_MAPS`` are dictionaries by name, ``CLAIMS`` is a tuple.

@@ -72,7 +72,7 @@ def test_the_walk_through_can_be_walked(tmp_path):
     root = copy_workspace(ROOT, tmp_path / "copy")
     (root / ".venv").symlink_to(sys.prefix)
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    walk = text.split("## Add a claim")[1].split("###")[0]
+    walk = text.split("## Add a claim")[1].split("\n### ")[0]
     number = f"{len(find_notebooks(root)) + 1:02d}"  # there may be more notebooks than there were
     walk = walk.replace("14-finite", f"{number}-finite").replace("--only 14", f"--only {number}")
     environment = os.environ | {"PYTHONPATH": str(root)}

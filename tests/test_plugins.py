@@ -10,6 +10,7 @@ import pytest
 import pmdlib as pmd
 from pmdlib import plugins
 from pmdlib.games.catalogue import CATALOGUE
+from pmdlib.games.exchange import catalogue_game, game_names
 from pmdlib.learning.mirror_maps import get_mirror_map
 from pmdlib.workspace.commands.claims import run as list_claims
 
@@ -107,7 +108,8 @@ def test_games_and_mirror_maps(install):
     )
     games = plugins.games(CATALOGUE)
     assert set(games) == {"dilemma", "lab-dilemma"}
-    assert games["dilemma"]().num_agents == 2
+    assert set(game_names()) > {"dilemma", "lab-dilemma", "isolated"}
+    assert catalogue_game("lab_dilemma").num_agents == 2
     slow = pmd.run_pmd(games["dilemma"](), "slow-kl", step=1.0, iterations=3)
     half = pmd.run_pmd(games["dilemma"](), "kl", step=0.5, iterations=3)
     assert slow.mirror_map == "slow-kl"
@@ -116,8 +118,9 @@ def test_games_and_mirror_maps(install):
 
 
 def test_nothing_is_imported_for_what_is_built_in(install):
-    install("my-lab", {"lab_four": GOOD}, claims=["a = lab_four"], mirror_maps=["b = lab_four:X"])
+    install("my-lab", {"lab_four": GOOD}, claims=["a = lab_four"], games=["b = lab_four"])
     assert pmd.claims["regret-kl"].name == "regret-kl"
+    assert catalogue_game("isolated").num_agents == 2
     assert get_mirror_map("kl").name == "kl"
     assert "lab_four" not in sys.modules
 

@@ -336,7 +336,7 @@ def test_a_workspace_grows(tmp_path, new):
     files = {"my_lab/claims/second.py", "tests/claims/test_second.py", "notebooks/02-second.ipynb"}
     files |= {"my_lab/games/third.py", "tests/games/test_third.py"}
     assert written(root, before) == files
-    assert "CATALOGUE" not in (root / "tests" / "games" / "test_third.py").read_text()
+    assert 'catalogue_game("third")' in (root / "tests" / "games" / "test_third.py").read_text()
     status, told = new(root, "claim", "left-to-gain")
     assert status == 2
     assert "my_lab/claims/left_to_gain.py exists" in told

@@ -56,11 +56,10 @@ def _notebook(options: argparse.Namespace) -> int:
 
 
 def _game(options: argparse.Namespace) -> int:
-    from pmdlib import plugins
-    from pmdlib.games.catalogue import CATALOGUE
+    from pmdlib.games.exchange import game_names
     from pmdlib.workspace.templates import making
 
-    draft = making.new_game(_places(), options.name, CATALOGUE | plugins.games(CATALOGUE))
+    draft = making.new_game(_places(), options.name, game_names())
     (test,) = (path for path in draft.new if path.name.startswith("test_"))
     return _write(
         draft,

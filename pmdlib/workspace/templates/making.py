@@ -15,7 +15,7 @@ from pmdlib.workspace.templates.cells import (
     read_notebook,
     with_claim,
 )
-from pmdlib.workspace.templates.filling import fill, replace_all, write_all
+from pmdlib.workspace.templates.filling import fill, write_all
 from pmdlib.workspace.templates.names import check_name, check_new, module_name, notebook_name
 from pmdlib.workspace.templates.places import Places
 
@@ -115,14 +115,6 @@ def new_game(places: Places, name: str, known: Mapping[str, Any]) -> Draft:
     check_new(name, "game", known)
     names = {"my-game": name}
     test = fill("test_game.py", names)
-    if places.own:
-        test = replace_all(
-            test,
-            {
-                "from pmdlib.games.catalogue import CATALOGUE": "from pmdlib.plugins import games",
-                "CATALOGUE[": "games()[",
-            },
-        )
     return Draft({places.game(name): fill("game.py", names), places.test("games", name): test})
 
 
@@ -149,7 +141,7 @@ def new_workspace(directory: Path, *, with_notebooks: bool = False) -> Draft:
     if find_spec(package) is not None:
         raise WorkspaceError(f"there is a package {package!r} already: choose another name")
     copies = shipped_notebooks() if with_notebooks else []
-    places = Places(root, root / package / "claims", root / package / "games", own=True)
+    places = Places(root, root / package / "claims", root / package / "games")
     shown = f"{len(copies) + 1:02d}-{FIRST_CLAIM}"
     names = {"my-workspace": name, "my_package": package, "my-claim": FIRST_CLAIM}
     new: dict[Path, str | bytes] = {

@@ -18,14 +18,11 @@ class Places:
         The workspace.
     claims, games : Path
         The packages whose modules are found by themselves.
-    own : bool
-        Whether it is a workspace beside pmdlib, not the one that pmdlib is developed in.
     """
 
     root: Path
     claims: Path
     games: Path
-    own: bool
 
     def claim(self, name: str) -> Path:
         """Return the module of a claim."""
@@ -63,7 +60,7 @@ def find_places(root: Path) -> Places:
     """
     if (root / "pmdlib" / "claims" / "registry.py").is_file():
         package = root / "pmdlib"
-        return Places(root, package / "claims", package / "games" / "named", own=False)
+        return Places(root, package / "claims", package / "games" / "named")
     project = root / "pyproject.toml"
     try:
         offered = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
@@ -71,7 +68,7 @@ def find_places(root: Path) -> Places:
         raise WorkspaceError(f"{project} is no TOML: {error}") from None
     groups = offered.get("entry-points", {})
     claims, games = (_package(root, groups, f"pmdlib.{kind}") for kind in ("claims", "games"))
-    return Places(root, claims, games, own=True)
+    return Places(root, claims, games)
 
 
 def _package(root: Path, groups: dict[str, dict[str, str]], group: str) -> Path:
