@@ -452,7 +452,7 @@ def test_new_files_in_a_copy_of_this_workspace_pass_its_tests(tmp_path):
     files = ["claims/test_my_first.py", "claims/test_my_second.py", "games/test_my_game.py"]
     files += ["test_notebooks.py", "test_documents.py", "games/test_catalogue.py"]
     test = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    some = ["-k", "not end_to_end", *[f"tests/{name}" for name in files]]
+    some = ["-m", "not slow", "-k", "not end_to_end", *[f"tests/{name}" for name in files]]
     call(*test, *some, **environment)
     some = ["-k", "contract or pinned or making or my-first", "-m", "not slow"]
     call(
