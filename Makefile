@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PROFILE ?= full
+LAB ?=
 JOBS ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 
 BIN := .venv/bin
@@ -33,7 +34,7 @@ endif
 .PHONY: help setup verify test test-all bench site lint format lab release lock clean
 
 help: ## list the targets
-	@echo "Usage: make TARGET [PYTHON=python3] [PROFILE=full|quick] [JOBS=number]"
+	@echo "Usage: make TARGET [PYTHON=python3] [PROFILE=full|quick] [JOBS=number] [LAB=options]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY) ## create .venv with the locked versions (the other targets do it when needed)
@@ -70,8 +71,13 @@ lint: $(READY) ## ruff and mypy
 format: $(READY) ## let ruff format the code and mend what it can
 	@$(BIN)/ruff check --quiet --fix-only . && $(BIN)/ruff format .
 
+# The kernel of this .venv, one BLAS thread as in `make verify`, and figures that are tried out here
+# do not replace those of the last verification.
+lab: export JUPYTER_PREFER_ENV_PATH := 1
+lab: export OPENBLAS_NUM_THREADS := 1
+lab: export PMDLIB_FIGURES := $(CURDIR)/.pmdlib/figures
 lab: $(READY) ## open JupyterLab on the notebooks
-	@$(BIN)/jupyter lab notebooks
+	@$(BIN)/jupyter lab $(LAB) notebooks
 
 # The time in the archives is that of the last commit: the same commit gives the same bytes.
 release: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)

@@ -1,10 +1,15 @@
 """README and CONTRIBUTING say what is so: snippets run, ledger in step, links exist."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from claims.published import NAMES
+from workspace.fakes import copy_workspace
 
 import pmdlib as pmd
 from pmdlib.workspace.files import find_notebooks
@@ -13,6 +18,8 @@ from pmdlib.workspace.readme import readme_table
 
 ROOT = Path(__file__).parents[1]
 LEDGER = ROOT / "notebooks" / "executed" / "verdicts.json"
+WALK = "finite_improvement"
+"""The module that CONTRIBUTING adds, from start to end."""
 
 
 def snippets(name):
@@ -20,15 +27,81 @@ def snippets(name):
     return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
 
 
+def file_named_by(snippet):
+    """The file that a snippet is the content of, if its first line says so."""
+    found = re.match(r"# (\S+/\S+\.py)\n", snippet)
+    return found[1] if found else None
+
+
+def files_of(name):
+    return {file_named_by(text): text for text in snippets(name) if file_named_by(text)}
+
+
 @pytest.mark.parametrize(
     ("document", "number"),
-    [(name, k) for name in ("README.md", "CONTRIBUTING.md") for k in range(len(snippets(name)))],
+    [
+        (name, number)
+        for name in ("README.md", "CONTRIBUTING.md")
+        for number, snippet in enumerate(snippets(name))
+        if not file_named_by(snippet)
+    ],
 )
 def test_snippet_runs_and_prints_what_it_says(document, number, capsys):
     source = snippets(document)[number]
     exec(compile(source, f"{document}, snippet {number}", "exec"), {})
     promised = re.findall(r"^print\(.*\n# (.*)$", source, flags=re.MULTILINE)
     assert capsys.readouterr().out.splitlines() == promised
+
+
+def test_the_claim_of_the_walk_through_passes_its_own_test(monkeypatch):
+    module, test = {}, {}
+    sources = files_of("CONTRIBUTING.md")
+    exec(compile(sources[f"pmdlib/claims/{WALK}.py"], "the claim", "exec"), module)
+    for claim in module["CLAIMS"]:
+        monkeypatch.setitem(pmd.claims._built_in, claim.name, claim)
+    exec(compile(sources[f"tests/claims/test_{WALK}.py"], "its test", "exec"), test)
+    checks = [value for name, value in test.items() if name.startswith("test_")]
+    assert len(checks) == 3
+    for run in checks:
+        run()
+
+
+@pytest.mark.slow
+def test_the_walk_through_can_be_walked(tmp_path):
+    """Its commands in order, in a copy of the workspace; a file that it shows is written."""
+    root = copy_workspace(ROOT, tmp_path / "copy")
+    (root / ".venv").symlink_to(sys.prefix)
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    walk = text.split("## Add a claim")[1].split("\n### ")[0]
+    number = f"{len(find_notebooks(root)) + 1:02d}"  # there may be more notebooks than there were
+    walk = walk.replace("14-finite", f"{number}-finite").replace("--only 14", f"--only {number}")
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    printed = []
+    for kind, block in re.findall(r"```(\w+)\n(.*?)```", walk, flags=re.DOTALL):
+        if kind == "python":
+            path, content = re.fullmatch(r"# (\S+)\n(.*)", block, flags=re.DOTALL).groups()
+            assert (root / path).is_file(), "pmdlib new has written it"
+            (root / path).write_text(content, encoding="utf-8")
+        for line in block.splitlines() if kind == "console" else ():
+            run = subprocess.run(
+                ["bash", "-c", line],
+                cwd=root,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert run.returncode == 0, (line, run.stdout, run.stderr)
+            printed.append(run.stdout)
+        if kind == "text":
+            assert " ".join(block.split()) in " ".join(printed[-1].split())
+    assert len(printed) == 5
+    style = [f"{sys.prefix}/bin/ruff", "check", *files_of("CONTRIBUTING.md")]
+    for command in (style, [style[0], "format", "--check", *style[2:]]):
+        assert subprocess.run(command, cwd=root, check=False).returncode == 0
+    ledger = json.loads((root / "notebooks" / "executed" / "verdicts.json").read_text())
+    assert set(ledger) == {*pmd.claims, "finite-improvement"}
+    assert "[finite-improvement](notebooks/executed/" in (root / "README.md").read_text()
 
 
 def test_the_ledger_of_the_readme_is_the_one_of_verdicts_json():
@@ -43,8 +116,11 @@ def test_the_ledger_is_what_the_executed_notebooks_recorded():
 
 
 def test_every_claim_is_in_the_ledger_verified_on_the_full_profile():
+    """A claim in the making is not there yet: its notebook has not been executed."""
     ledger = json.loads(LEDGER.read_text(encoding="utf-8"))
-    assert list(ledger) == list(pmd.claims)
+    executed = {path.stem for path in LEDGER.parent.glob("*.ipynb")}
+    assert list(ledger) == [n for n, claim in pmd.claims.items() if claim.notebook in executed]
+    assert set(ledger) >= NAMES
     for name, entry in ledger.items():
         claim = pmd.claims[name]
         assert entry["verdict"] == "verified"

@@ -185,14 +185,22 @@ def repository(*patterns):
     return {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
 
 
+def sources_of_notebooks():
+    """Names of the notebooks' sources, which the wheel brings as templates."""
+    return {name for name in repository("notebooks") if name.count("/") == 1}
+
+
 def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         assert all(
             archive.read(name) == (ROOT / name).read_bytes() for name in repository("pmdlib")
         )
+        copies = {f"pmdlib/workspace/templates/{name}": name for name in sources_of_notebooks()}
+        assert all(archive.read(name) == (ROOT / copies[name]).read_bytes() for name in copies)
     about = f"pmdlib-{PROJECT['version']}.dist-info/"
-    assert {name for name in names if not name.startswith(about)} == repository("pmdlib")
+    files = {name for name in names if not name.startswith(about)}
+    assert files == repository("pmdlib") | copies.keys()
     assert f"{about}licenses/LICENSE" in names
     assert "pmdlib/py.typed" in names
     assert "pmdlib/claims/ways/worst_instances.json" in names

@@ -1,7 +1,8 @@
 """What the paper says: the registry of claims, and `verify`.
 
-As an attribute, ``pmdlib.claims`` is the registry itself, a dictionary by name. What else this
-package holds is imported by its full path: ``from pmdlib.claims.checking import check``.
+As an attribute, ``pmdlib.claims`` is the registry itself, a mapping by name. What else this
+package holds is imported by its full path: ``from pmdlib.claims.checking import check``. Every
+module here that has ``CLAIMS``, a tuple, is found by itself.
 
 Examples
 --------
@@ -15,53 +16,13 @@ Every claim carries controls, which must be refuted; here is what a control of o
 'occupancy of the old policy in place of the new one, stay-or-leave game'
 """
 
-from pmdlib.claims import (
-    action_independence,
-    anarchy,
-    broken_assumptions,
-    constant_c,
-    estimators,
-    fixed_points,
-    identities,
-    improvement_coupling,
-    improvement_euclidean,
-    improvement_kl,
-    isolation,
-    last_iterate,
-    mirror_steps,
-    noise_floor,
-    player_scaling,
-    regret,
-)
+from pmdlib import plugins
 from pmdlib.claims.checking import check, unknown_claim
-from pmdlib.claims.claim import Claim, Verdict
-
-_MODULES = (
-    identities,
-    mirror_steps,
-    improvement_euclidean,
-    improvement_kl,
-    improvement_coupling,
-    fixed_points,
-    isolation,
-    constant_c,
-    regret,
-    player_scaling,
-    action_independence,
-    estimators,
-    noise_floor,
-    broken_assumptions,
-    last_iterate,
-    anarchy,
-)
+from pmdlib.claims.claim import Verdict
+from pmdlib.claims.registry import Registry, collect
 
 #: Every claim by name, in the order of the notebooks that show them.
-claims: dict[str, Claim] = {
-    claim.name: claim
-    for claim in sorted(
-        (claim for module in _MODULES for claim in module.CLAIMS), key=lambda claim: claim.notebook
-    )
-}
+claims = Registry(collect(__name__, __path__))
 
 
 def verify(
@@ -97,5 +58,5 @@ def verify(
     True
     """
     if name not in claims:
-        raise unknown_claim(name, list(claims))
+        raise unknown_claim(name, list(claims), plugins.problems(plugins.CLAIMS))
     return check(claims[name], profile, seed=seed, instances=instances)

@@ -9,6 +9,7 @@ A way is a function (claim, generator, profile, count) -> Evidence, or None wher
 - ``adversarial``: the worst instances known and a new search, each certified.
 """
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 import numpy as np
@@ -113,8 +114,12 @@ def check(
     )
 
 
-def unknown_claim(name: str, known: list[str]) -> PmdError:
-    """Build the error for a claim that is not registered, with the nearest names."""
+def unknown_claim(name: str, known: list[str], problems: Sequence[str] = ()) -> PmdError:
+    """Build the error for a claim that is not registered, with the nearest names.
+
+    ``problems`` are what could not be loaded: the claim may have been meant to be there.
+    """
     close = get_close_matches(name, known)
     hint = f"; did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(known)}"
-    return PmdError(f"there is no claim {name!r}{hint}")
+    left_out = "".join(f"; left out: {problem}" for problem in problems)
+    return PmdError(f"there is no claim {name!r}{hint}{left_out}")

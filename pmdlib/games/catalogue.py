@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 
 from pmdlib.arithmetic import Array, to_float
 from pmdlib.errors import InvalidGameError
+from pmdlib.games import named
 from pmdlib.games.aggregative import CongestionGame, CountGame, TeamGame
 from pmdlib.games.game import Policy
 from pmdlib.games.profiles import Profile, Roster
@@ -546,7 +547,7 @@ def _shared(policies: Sequence[Array], populations: Sequence[int]) -> Profile:
     return Profile([own[None, None] for own in policies], Roster.alike(populations))
 
 
-#: The games by name, each with the defaults of its function.
+#: The games by name, each with the defaults of its function; those of `pmdlib.games.named` last.
 CATALOGUE: dict[str, Callable[[], TabularGame]] = {
     function.__name__.replace("_", "-"): function
     for function in (
@@ -573,6 +574,9 @@ CATALOGUE: dict[str, Callable[[], TabularGame]] = {
         separate_worlds,
     )
 }
+for _name in sorted(CATALOGUE.keys() & named.GAMES.keys()):
+    raise InvalidGameError(f"the game {_name!r} of {named.__name__} is in the catalogue already")
+CATALOGUE |= named.GAMES
 
 #: Those that are no Markov potential games; `pmdlib.analysis.potential.verdicts` keeps the proofs.
 NOT_POTENTIAL = (
@@ -584,6 +588,7 @@ NOT_POTENTIAL = (
     "perturbed-team",
     "routing-with-wear",
     "separate-worlds",
+    *named.NOT_POTENTIAL,
 )
 
 

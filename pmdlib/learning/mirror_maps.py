@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from flint import fmpq
 
+from pmdlib import plugins
 from pmdlib.analysis import bounds
 from pmdlib.arithmetic import (
     Array,
@@ -257,12 +258,21 @@ MIRROR_MAPS: dict[str, MirrorMap] = {m.name: m for m in (KL(), Euclidean(), Tsal
 
 
 def get_mirror_map(mirror_map: str | MirrorMap) -> MirrorMap:
-    """Look a mirror map up by name; a `MirrorMap` passes through; PmdError for anything else."""
+    """Look a mirror map up by name; a `MirrorMap` passes through; PmdError for anything else.
+
+    Names of `MIRROR_MAPS` come first, then those that other distributions offer.
+    """
     if isinstance(mirror_map, MirrorMap):
         return mirror_map
     try:
         return MIRROR_MAPS[mirror_map]
     except (KeyError, TypeError):
-        raise PmdError(
-            f"mirror_map is {mirror_map!r}, must be one of {sorted(MIRROR_MAPS)} or a MirrorMap"
-        ) from None
+        offered: dict[str, MirrorMap] = plugins.mirror_maps(MirrorMap, MIRROR_MAPS)
+    for name, found in offered.items():
+        if name == mirror_map:
+            return found
+    left_out = "".join(f"; left out: {text}" for text in plugins.problems(plugins.MIRROR_MAPS))
+    raise PmdError(
+        f"mirror_map is {mirror_map!r}, must be one of {sorted({*MIRROR_MAPS, *offered})} or a "
+        f"MirrorMap{left_out}"
+    )

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from pmdlib.workspace.commands import claims, export, inspect, site, verify
+from pmdlib.workspace.commands import claims, export, inspect, new, site, verify
 from pmdlib.workspace.commands.options import INTERRUPTED
 
-COMMANDS = (verify, claims, inspect, export, site)
+COMMANDS = (verify, claims, new, inspect, export, site)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pmdlib
+from pmdlib import plugins
 from pmdlib.workspace.execution import Task
 from pmdlib.workspace.sources import Sources, digest
 
@@ -58,8 +59,14 @@ def inputs_of(task: Task, sources: Sources) -> Inputs:
 
 
 def sources_of(root: Path) -> Sources:
-    """Return where the modules lie that the notebooks of a workspace may use."""
-    return Sources((Path(pmdlib.__file__).parent,), root / "notebooks")
+    """Return where the modules lie that the notebooks of a workspace may use.
+
+    Claims and games that a workspace of one's own offers are found by their names, not imported.
+    """
+    own = plugins.modules_below(root)
+    return Sources(
+        (Path(pmdlib.__file__).parent, *sorted(set(own.values()))), root / "notebooks", tuple(own)
+    )
 
 
 def code_cells(notebook: Mapping[str, Any]) -> list[dict[str, Any]]:

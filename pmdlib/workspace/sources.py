@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pmdlib.workspace.discovery import found_beside, texts_of
+
 Use = tuple[str, str | None]
 """A module, and the name taken from it: `ALL` where any may be, `NONE` where it is only run."""
 
@@ -28,10 +30,13 @@ class Sources:
         Directories of importable packages, such as that of pmdlib.
     folder : Path
         Where loose modules are found: the directory of the notebooks.
+    always : tuple of str
+        Modules that every notebook uses, whatever it imports.
     """
 
     packages: tuple[Path, ...]
     folder: Path
+    always: tuple[str, ...] = ()
 
     def used_by(self, cells: Iterable[str]) -> dict[str, Path]:
         """Find the modules that the code cells of a notebook use, and those these use.
@@ -48,13 +53,15 @@ class Sources:
         """
         tree = ast.parse("\n".join(_plain(cell) for cell in cells))
         found: dict[str, Path] = {}
-        waiting = list(_imported(tree))
+        waiting = [*_imported(tree), *[(module, None) for module in self.always]]
+        said = texts_of(tree)
         seen = set(waiting)
         while waiting:
             for module, path in self._modules(*waiting.pop()):
                 if module not in found:
                     found[module] = path
-                    new = _uses(path, module) - seen
+                    inner = {(f"{module}.{name}", None) for name in found_beside(path, said)}
+                    new = (_uses(path, module) | inner) - seen
                     seen |= new
                     waiting += new
         return dict(sorted(found.items()))

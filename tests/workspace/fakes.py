@@ -1,6 +1,8 @@
 """Small workspaces, claims and verdicts of the agreed shape."""
 
 import json
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +107,17 @@ def make_workspace(root: Path, notebooks):
         document = json.dumps(notebook_json([PARAMETERS, *cells]))
         (root / "notebooks" / f"{name}.ipynb").write_text(document)
     return root
+
+
+def copy_workspace(root: Path, place: Path):
+    """Copy what git knows of a workspace, and what is new in it."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    for name in listed.split("\0"):
+        if name and (root / name).is_file():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / name, place / name)
+    return place
 
 
 def snapshot(root: Path):

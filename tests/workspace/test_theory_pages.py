@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from claims.published import NAMES
 
 import pmdlib as pmd
 
@@ -66,8 +67,8 @@ def without_code(text: str) -> str:
     )
 
 
-def test_every_claim_of_the_registry_has_a_page():
-    assert set(PROVED_ON) == set(pmd.claims)
+def test_every_published_claim_has_a_page():
+    assert NAMES <= set(PROVED_ON) <= set(pmd.claims)
     assert set(PROVED_ON.values()) <= set(NUMBERED)
 
 
@@ -105,7 +106,7 @@ def test_the_ways_are_those_of_the_ledger():
         TEXTS["how-surely"],
         flags=re.MULTILINE,
     )
-    assert [row[0] for row in rows] == list(pmd.claims)
+    assert [row[0] for row in rows] == [name for name in pmd.claims if name in PROVED_ON]
     for name, target, tag, ways in rows:
         assert target == name
         assert tag == pmd.claims[name].tag

@@ -1,9 +1,10 @@
-"""The games that have a name: those of the catalogue, and the broken ones."""
+"""The games that have a name: the catalogue's, the broken ones, those of other distributions."""
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from pmdlib import plugins
 from pmdlib.errors import PmdError
 from pmdlib.games import broken, catalogue
 from pmdlib.games.game import MarkovGame
@@ -24,11 +25,15 @@ _OTHERS = (
     broken.better_row,
 )
 
+_BUILT_IN: Mapping[str, Callable[..., MarkovGame]] = {
+    **catalogue.CATALOGUE,
+    **{function.__name__.replace("_", "-"): function for function in _OTHERS},
+}
+
 
 def game_names() -> Mapping[str, Callable[..., MarkovGame]]:
     """Return the functions that make the named games, by name."""
-    others = {function.__name__.replace("_", "-"): function for function in _OTHERS}
-    return {**catalogue.CATALOGUE, **others}
+    return {**_BUILT_IN, **plugins.games(_BUILT_IN)}
 
 
 def catalogue_game(name: str, **arguments: Any) -> MarkovGame:
@@ -47,12 +52,14 @@ def catalogue_game(name: str, **arguments: Any) -> MarkovGame:
         If no game has that name, with those that are nearest; or for arguments that it does not
         take.
     """
-    games = game_names()
-    make = games.get(name.replace("_", "-"))
+    own = name.replace("_", "-")
+    make = _BUILT_IN.get(own) or game_names().get(own)
     if make is None:
-        near = get_close_matches(name.replace("_", "-"), games)
+        games = game_names()
+        near = get_close_matches(own, games)
         hint = f"did you mean {' or '.join(near)}" if near else f"there are {', '.join(games)}"
-        raise PmdError(f"no game {name!r}; {hint}")
+        left_out = "".join(f"; left out: {text}" for text in plugins.problems(plugins.GAMES))
+        raise PmdError(f"no game {name!r}; {hint}{left_out}")
     try:
         game = make(**arguments)
     except TypeError as error:
