@@ -73,7 +73,10 @@ def games(
 
 
 def potential_instances(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
-    """Yield Markov potential games, each with a batch of policies of full support."""
+    """Yield Markov potential games, each with a batch of policies of full support.
+
+    ``sizes`` limits how large they are; they never end.
+    """
     for source, game in games(rng, sizes):
         yield Instance(
             game, mixed_policies(game, rng), source, {"deviation": _deviation(game, rng)}

@@ -58,6 +58,17 @@ def load_game(
         Nothing that an archive could have executed (a pickle) is ever loaded.
     PmdError
         If there is no such file, or the suffix names no format.
+
+    Examples
+    --------
+    An archive that NumPy wrote, of one state and two agents who share a payoff:
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/mine.npz", rewards=np.array([[[1.0, 0.0], [0.0, 2.0]]]))
+    ...     game = pmd.load_game(f"{folder}/mine.npz")
+    >>> game.num_actions, game.identical_interest
+    ((2, 2), True)
     """
     path = Path(path)
     suffix = _suffix(path)
@@ -98,6 +109,15 @@ def save_game(game: MarkovGame, path: str | PathLike[str]) -> None:
         If the format cannot hold the game: enclosures and symbols, several states in .nfg.
     PmdError
         If the file cannot be written, or the suffix names no format.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from pmdlib.games import catalogue
+    >>> with TemporaryDirectory() as folder:
+    ...     pmd.save_game(catalogue.isolated(), f"{folder}/isolated.nfg")
+    ...     pmd.load_game(f"{folder}/isolated.nfg").num_actions
+    (2, 2)
     """
     path = Path(path)
     content = write_nfg(game, path.stem) if _suffix(path) == ".nfg" else write_npz(game)

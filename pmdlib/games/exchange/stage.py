@@ -44,6 +44,14 @@ def stage_game(
     ------
     InvalidGameError
         Naming the array and what was required.
+
+    Examples
+    --------
+    Matching pennies, where nobody gains by leaving the middle:
+
+    >>> pennies = pmd.stage_game([[[1, -1], [-1, 1]], [[-1, 1], [1, -1]]])
+    >>> pmd.nash_gap(pennies, pmd.uniform_policy(pennies))
+    0.0
     """
     if isinstance(payoffs, np.ndarray):
         tables = real_table("payoffs", payoffs)
@@ -99,6 +107,17 @@ def with_potential(game: TabularGame, potential: ArrayLike | None) -> TabularGam
         If the potential is None, as it is in the test of a game that has none.
     InvalidGameError
         If it does not fit the game.
+
+    Examples
+    --------
+    A prisoner's dilemma comes without a potential; the test finds one, and runs may use it.
+
+    >>> dilemma = pmd.stage_game([[[2, 0], [3, 1]], [[2, 3], [0, 1]]])
+    >>> found = pmd.is_markov_potential_game(dilemma, np.random.default_rng(0))
+    >>> game = pmd.with_potential(dilemma, found.potential)
+    >>> trace = pmd.run_pmd(game, "kl", "paper", 500)
+    >>> bool((np.diff(trace.potential) >= 0).all())
+    True
     """
     if potential is None:
         raise NotPotentialError("there is no potential to state: the game was found to have none")

@@ -78,7 +78,7 @@ def explore(
         Probability of action 1 in each group, in (0, 1).
     iterations : int >= 1
         Number of updates T.
-    times : array of int, optional
+    times : array (K,) of int, optional
         Iterates to report, increasing and below T; all of them by default.
 
     Returns
