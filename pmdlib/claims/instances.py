@@ -73,7 +73,19 @@ def games(
 
 
 def potential_instances(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
-    """Yield Markov potential games, each with a batch of policies of full support."""
+    """Yield Markov potential games, each with a batch of policies of full support.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    sizes : Sizes
+        How large the random games may be; the named games come first.
+
+    Yields
+    ------
+    Instance
+        Its ``extra`` holds a deviation, for the hypothesis `IS_POTENTIAL`.
+    """
     for source, game in games(rng, sizes):
         yield Instance(
             game, mixed_policies(game, rng), source, {"deviation": _deviation(game, rng)}

@@ -46,6 +46,10 @@ def catalogue_game(name: str, **arguments: Any) -> MarkovGame:
     **arguments
         Of its function, which has defaults for all of them.
 
+    Returns
+    -------
+    MarkovGame
+
     Raises
     ------
     PmdError

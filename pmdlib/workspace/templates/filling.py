@@ -17,6 +17,10 @@ def fill(template: str, names: Mapping[str, str]) -> str:
         Its file under ``data``, without the suffix ``.template``.
     names : mapping
         What stands in the template -> what shall stand there.
+
+    Returns
+    -------
+    str
     """
     source = resources.files(__package__).joinpath("data", f"{template}.template")
     return replace_all(source.read_text(encoding="utf-8"), names)
