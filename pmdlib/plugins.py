@@ -62,17 +62,37 @@ def games(built_in: Container[str] = ()) -> dict[str, Callable[[], Any]]:
 
 
 def mirror_maps(kind: type, built_in: Container[str] = ()) -> dict[str, Any]:
-    """Return the mirror maps of other distributions by name.
+    """Return the mirror maps of other distributions, by name.
 
-    Each is of this ``kind``, and none goes by a name that is ``built_in``.
+    Parameters
+    ----------
+    kind : type
+        What each must be an instance of.
+    built_in : container of str
+        Names that are taken: an offer under one of them is refused.
+
+    Returns
+    -------
+    dict
+        Name -> mirror map.
     """
     return {offer.name: offer.value for offer in _accepted(MIRROR_MAPS, built_in, kind)}
 
 
 def claims(kind: type, built_in: Container[str] = ()) -> dict[str, Offer]:
-    """Return the claims of other distributions by name, with their origins.
+    """Return the claims of other distributions, by name, with their origins.
 
-    Each is of this ``kind``, and none goes by a name that is ``built_in``.
+    Parameters
+    ----------
+    kind : type
+        What each must be an instance of.
+    built_in : container of str
+        Names that are taken: an offer under one of them is refused.
+
+    Returns
+    -------
+    dict
+        Name -> `Offer`.
     """
     return {offer.name: offer for offer in _accepted(CLAIMS, built_in, kind)}
 

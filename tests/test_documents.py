@@ -93,9 +93,17 @@ def test_the_walk_through_can_be_walked(tmp_path):
             )
             assert run.returncode == 0, (line, run.stdout, run.stderr)
             printed.append(run.stdout)
-        if kind == "text":
+        if kind == "text":  # of what the last command says
             assert " ".join(block.split()) in " ".join(printed[-1].split())
-    assert len(printed) == 5
+    assert len(printed) == 7
+    tests = ["test_notebooks.py", "workspace/test_theory_pages.py", "claims/test_claims.py"]
+    some = "finite or ledger or published or contract or pinned or making"
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-k", some]
+    command += [f"tests/{name}" for name in tests]
+    run = subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout
     style = [f"{sys.prefix}/bin/ruff", "check", *files_of("CONTRIBUTING.md")]
     for command in (style, [style[0], "format", "--check", *style[2:]]):
         assert subprocess.run(command, cwd=root, check=False).returncode == 0

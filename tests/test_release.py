@@ -17,6 +17,8 @@ import pytest
 import yaml
 from packaging.version import Version
 
+from pmdlib.workspace.files import find_notebooks
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # The files that `make release` has built, and their time; without them the tests build their own.
@@ -186,8 +188,8 @@ def repository(*patterns):
 
 
 def sources_of_notebooks():
-    """Names of the notebooks' sources, which the wheel brings as templates."""
-    return {name for name in repository("notebooks") if name.count("/") == 1}
+    """Names of the numbered notebooks' sources, which the wheel brings as templates."""
+    return {str(path.relative_to(ROOT)) for path in find_notebooks(ROOT)}
 
 
 def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):

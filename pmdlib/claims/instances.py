@@ -75,7 +75,16 @@ def games(
 def potential_instances(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
     """Yield Markov potential games, each with a batch of policies of full support.
 
-    ``sizes`` limits how large they are; they never end.
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    sizes : Sizes
+        How large the random games may be; the named games come first.
+
+    Yields
+    ------
+    Instance
+        Its ``extra`` holds a deviation, for the hypothesis `IS_POTENTIAL`.
     """
     for source, game in games(rng, sizes):
         yield Instance(

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+from pmdlib import plugins
 from pmdlib.files import alone, sweep_up, write_atomically
 from pmdlib.workspace.cleaning import with_prose
 from pmdlib.workspace.execution import Outcome, Task, execute_one
@@ -234,12 +235,16 @@ def _update_ledger(plan: Plan) -> dict[str, Entry]:
     return entries
 
 
-def _missing(plan: Plan, succeeded: Sequence[str], failed: Mapping[str, str]) -> tuple[str, ...]:
-    """List the claims that this run should have recorded and did not."""
-    recorded = gather(plan.executed, succeeded, plan.claims)
-    expected = set(plan.only) or {claim.notebook for claim in plan.claims.values()}
+def _missing(plan: Plan, recorded: Sequence[str], failed: Mapping[str, str]) -> tuple[str, ...]:
+    """List the claims on which this workspace owes a verdict and has none."""
+    entries = gather(plan.executed, recorded, plan.claims)
+    asked = {*recorded, *failed}
+    # A notebook that is missing is noticed where the claims are at home.
+    home = not plan.only and (plan.root / "pmdlib" / "__init__.py").is_file()
     return tuple(
         name
         for name, claim in plan.claims.items()
-        if claim.notebook in expected - set(failed) and name not in recorded
+        if claim.notebook not in failed
+        and name not in entries
+        and (claim.notebook in asked or (home and plugins.origin(name) is None))
     )

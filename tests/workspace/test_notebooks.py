@@ -178,6 +178,8 @@ def test_each_way_to_fail_is_named_and_leaves_earlier_results_alone(
     claims = claims_of(*((f"c{int(name[:2])}", name) for name in FAILURES), ("lone", "10-none"))
     (root / "notebooks" / "executed").mkdir()
     (root / "figures").mkdir()
+    (root / "pmdlib").mkdir()
+    (root / "pmdlib" / "__init__.py").touch()  # the claims are at home here
     for name in FAILURES:
         earlier = json.dumps(good_copy(f"c{int(name[:2])}", name))
         (root / "notebooks" / "executed" / f"{name}.ipynb").write_text(earlier)
@@ -203,6 +205,16 @@ def test_each_way_to_fail_is_named_and_leaves_earlier_results_alone(
     assert b"ZeroDivisionError" in after["notebooks/executed/failed/01-raises.ipynb"]
     for name in failed:
         assert str(tmp_path).encode() not in after[name]
+
+
+def test_only_what_belongs_to_the_workspace_is_owed(tmp_path):
+    root = make_workspace(tmp_path, {"01-good": [conclude_cell("first", "01-good")]})
+    claims = claims_of(("first", "01-good"), ("second", "01-good"), ("other", "07-elsewhere"))
+    plan = Plan(root, claims, parameters={"profile": "quick"})
+    for only in ([], ["1"]):
+        report = run_notebooks(replace(plan, only=only), io.StringIO())
+        assert report.missing == ("second",), "also when nothing had to run"
+        assert not report.verified
 
 
 def test_a_success_removes_the_failed_copy(tmp_path):

@@ -21,7 +21,6 @@ def fill(template: str, names: Mapping[str, str]) -> str:
     Returns
     -------
     str
-        The filled template.
     """
     source = resources.files(__package__).joinpath("data", f"{template}.template")
     return replace_all(source.read_text(encoding="utf-8"), names)
