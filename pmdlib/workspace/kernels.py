@@ -48,6 +48,7 @@ def serving() -> Iterator[str | None]:
         address = str(Path(folder, "kernels"))
         with subprocess.Popen(
             [sys.executable, "-m", KernelServer.__module__, address],
+            cwd=folder,  # or modules of the directory it is started in come first
             stdin=subprocess.PIPE,
             start_new_session=True,
         ) as server:

@@ -77,7 +77,7 @@ def execute_there(parcel: Parcel) -> Outcome:
         question.write_bytes(pickle.dumps(task))
         command = [sys.executable, "-m", __name__, str(question), str(answer)]
         # It ends when this pipe does: with the worker, however that ends.
-        with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE) as process:
             code = process.wait()
         if answer.is_file():
             outcome: Outcome = pickle.loads(answer.read_bytes())
