@@ -66,7 +66,7 @@ def notebook_page(record: NotebookRecord, links: Links) -> dict[str, Any]:
     elif record.state == "never run":
         text = (
             "This page shows its source, without results. Run it with "
-            f"pmdlib verify --notebook {record.name}"
+            f"pmdlib verify --only {record.name}"
         )
         cells.insert(0, _banner("never-run", "warning", "This notebook has never been run", text))
     for number, cell in enumerate(cells):
