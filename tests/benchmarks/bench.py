@@ -66,7 +66,7 @@ def draw(rows: Sequence[Row]) -> None:
             **beside,
         )
         axes.annotate(
-            f"{row.measured.partition(' (')[0]} {'≤' if met else '>'} {row.goal}",
+            f"{row.measured.partition(' (')[0]}, goal {row.goal}",
             (1.0, height),
             xytext=(8, 0),
             xycoords=("axes fraction", "data"),
