@@ -48,6 +48,9 @@ mathjax3_config = {
     "options": {"enableMenu": False},
 }
 
+# Equations count within their page, as (6.2), and so have one number in the whole theory.
+numfig = True
+
 html_theme = "pydata_sphinx_theme"
 html_title = "pmdlib"
 html_static_path = [str(CONFIGURATION / "static")]
