@@ -12,8 +12,9 @@ limits by K E, so the log-odds of each action differ from -ηt · loss at a* by 
 sum. As for the Nash gap: no loss exceeds Δ + δ/2 <= 3Δ/2, so that nobody can gain more than that,
 times its odds of deviating, over 1 - γ. No potential was used, and no small step.
 
-*Euclidean, any step.* Shift Q so that Q(a*) = 0, all others at most -δ/2. Then π + ηQ sums to at
-most 1, the threshold λ of the projection is not positive, and π'(a*) = π(a*) - λ. With k actions
+*Euclidean, any step.* Shift Q so that Q(a*) = 0, all others at most -δ/2. Then no entry of
+max(π + ηQ, 0) exceeds that of π, so they sum to at most 1: the threshold λ of the projection is not
+positive, and π'(a*) = π(a*) - λ. With k actions
 left, k λ = π(a*) + Σ (π(a) - η loss(a)) - 1 over the k - 1 others that are left, which is at most
 -(k-1) ηδ/2. If k >= 2, then a* gains at least ηδ/4; if k = 1, all is done.
 """

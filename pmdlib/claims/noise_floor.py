@@ -27,16 +27,6 @@ from pmdlib.learning.mirror_maps import KL
 
 NOTEBOOK = "11-noisy-feedback"
 
-#: Chance that the statistical test of one instance fails although the estimators are unbiased. It
-#: is shared evenly among all its entries, both sides of each.
-FALSE_ALARM = 1e-9
-
-#: Roll-outs for each entry, and common plays, of one estimate that is put to the test.
-ROLL_OUTS, PLAYS = 1000, 4000
-
-#: A planted error must be this many radii large to count as one that the test has to catch.
-PLANTED = 4
-
 
 def _noisy_instances(rng: np.random.Generator, sizes: Sizes) -> Iterator[Instance]:
     """Yield a potential game, a step, and noise that takes few values, each with its opposite."""
