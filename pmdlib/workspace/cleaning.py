@@ -149,7 +149,8 @@ def with_prose(source: Mapping[str, Any], executed: Mapping[str, Any]) -> str:
     cells: list[dict[str, Any]] = []
     for index, cell in enumerate(source["cells"]):
         if cell["cell_type"] != "code":
-            cells.append(_clean_cell(cell, index, {cell.get("id")}, []))
+            tagged = {**cell, "metadata": {"tags": []} | cell["metadata"]}  # as papermill does
+            cells.append(_clean_cell(tagged, index, {cell.get("id")}, []))
             continue
         cells.append(next(ran))
         if "parameters" in cell["metadata"].get("tags", ()):
