@@ -7,37 +7,104 @@ claims counts only for code that says one of their names. Sources are read, not 
 
 import ast
 import functools
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 SHORTEST = 3
-"""Characters that a piece of an f-string must have to be taken for a piece of a name."""
+"""Characters that a piece of a longer text must have to be taken for a piece of a name."""
+
+_FIELD = re.compile(r"%[sd]|\{\w*\}")
+"""Where a text leaves room for another."""
 
 
-class Texts(NamedTuple):
-    """The texts in a piece of code: whole ones, and pieces of f-strings."""
+@dataclass(frozen=True)
+class Texts:
+    """The texts in a piece of code.
 
-    whole: frozenset[str]
-    pieces: frozenset[str]
+    Parameters
+    ----------
+    whole : frozenset of str
+        As they stand.
+    pieces : frozenset of str
+        Of which longer ones are made.
+    goes_through : bool
+        Whether the code goes through all claims, and so names each.
+    """
+
+    whole: frozenset[str] = frozenset()
+    pieces: frozenset[str] = frozenset()
+    goes_through: bool = False
+
+    def __or__(self, other: "Texts") -> "Texts":
+        """Return the texts of both."""
+        return Texts(
+            self.whole | other.whole,
+            self.pieces | other.pieces,
+            self.goes_through or other.goes_through,
+        )
 
     def may_say(self, name: str) -> bool:
         """Say whether the code can name this."""
-        return any(name in text for text in self.whole) or any(
-            piece in name for piece in self.pieces
+        return (
+            self.goes_through
+            or any(name in text for text in self.whole)
+            or any(piece in name for piece in self.pieces)
         )
 
 
 def texts_of(tree: ast.AST) -> Texts:
     """Gather the texts in a piece of code."""
     pieces = {
-        text
+        piece.strip()
         for node in ast.walk(tree)
-        if isinstance(node, ast.JoinedStr)
-        for text in _constants(node.values)
-        if len(text) >= SHORTEST
+        for text in _constants(_joined(node))
+        for piece in _FIELD.split(text)
+        if len(piece.strip()) >= SHORTEST
     }
-    return Texts(frozenset(_constants(ast.walk(tree))), frozenset(pieces))
+    return Texts(
+        frozenset(_constants(ast.walk(tree))), frozenset(pieces), _goes_through_claims(tree)
+    )
+
+
+def _joined(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the parts of which an expression makes a text."""
+    if isinstance(node, ast.JoinedStr):
+        yield from node.values
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mod):
+        yield from (node.left, node.right)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        if node.func.attr == "format":
+            yield node.func.value
+        elif node.func.attr == "join":
+            yield from (inner for each in node.args for inner in ast.walk(each))
+
+
+def _goes_through_claims(tree: ast.AST) -> bool:
+    """Say whether code takes the registry of claims as a whole, not one claim by its name."""
+    one_by_one: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            one_by_one |= set(map(id, node.comparators))
+        elif isinstance(node, ast.Subscript | ast.Attribute) and (
+            getattr(node, "attr", None) not in {"keys", "values", "items"}
+        ):
+            one_by_one.add(id(node.value))
+        elif isinstance(node, ast.alias) and node.name == "claims" and node.asname:
+            return True  # it may be meant wherever the other name stands
+    return any(
+        _last_name(node) == "claims" and id(node) not in one_by_one
+        for node in ast.walk(tree)
+        if isinstance(getattr(node, "ctx", None), ast.Load)
+    )
+
+
+def _last_name(node: ast.AST) -> str | None:
+    """Return the name, or the attribute, that a node is."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else None
 
 
 def found_beside(path: Path, said: Texts) -> list[str]:
@@ -53,7 +120,8 @@ def found_beside(path: Path, said: Texts) -> list[str]:
     if path.name != "__init__.py" or not _looks_around(path, path.stat().st_mtime_ns):
         return []
     found = []
-    for inner in sorted([*path.parent.glob("[!_]*.py"), *path.parent.glob("*/__init__.py")]):
+    inside = [*path.parent.glob("*.py"), *path.parent.glob("*/__init__.py")]
+    for inner in sorted(set(inside) - {path}):
         offer = _offer(inner, inner.stat().st_mtime_ns)
         if offer is not None and (not offer or any(map(said.may_say, offer))):
             found.append(inner.stem if inner.parent == path.parent else inner.parent.name)
@@ -62,7 +130,7 @@ def found_beside(path: Path, said: Texts) -> list[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _looks_around(path: Path, _: int) -> bool:
-    tree = ast.parse(path.read_bytes())
+    tree = _tree(path)
     return any(isinstance(node, ast.Name) and node.id == "__path__" for node in ast.walk(tree))
 
 
@@ -72,16 +140,37 @@ def _offer(path: Path, _: int) -> frozenset[str] | None:
 
     None in place of a set if it offers nothing.
     """
-    tree = ast.parse(path.read_bytes())
-    kinds = {name for node in tree.body for name in _assigned(node)} & {"CLAIMS", "GAMES"}
+    tree = _tree(path)
+    kinds = {name for node in tree.body for name in (*_assigned(node), *_imported(node))}
+    kinds &= {"CLAIMS", "GAMES"}
     if not kinds:
         return None
-    if "GAMES" in kinds:  # what goes through all games means these as well
+    passed_on = {name for node in tree.body for name in _imported(node)}
+    if "GAMES" in kinds or "CLAIMS" in passed_on:  # what goes through all games means these as well
         return frozenset()
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    named = [k.value for call in calls for k in call.keywords if k.arg == "name"]
+    named = [
+        k.value
+        for call in calls
+        for k in call.keywords
+        if k.arg == "name" or (k.arg is None and _last_name(call.func) == "Claim")
+    ]
     literal = all(isinstance(value, ast.Constant) for value in named)
     return frozenset(_constants(named)) if literal else frozenset()
+
+
+def _tree(path: Path) -> ast.Module:
+    """Read a module; one that Python cannot read offers nothing."""
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return ast.Module([], [])
+
+
+def _imported(node: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement takes from another module."""
+    if isinstance(node, ast.ImportFrom):
+        yield from (alias.asname or alias.name for alias in node.names)
 
 
 def _assigned(node: ast.stmt) -> Iterator[str]:

@@ -50,7 +50,7 @@ def inputs_of(task: Task, sources: Sources) -> Inputs:
         "parameters": dict(task.parameters),
         "modules": {
             name: digest(path, text=shows_text)[:DIGITS]
-            for name, path in sources.used_by(texts).items()
+            for name, path in sources.used_by(texts, task.parameters.values()).items()
         },
         "lock": _digest(lock.read_text(encoding="utf-8")) if lock.is_file() else None,
         "packages": packages(),
@@ -114,8 +114,12 @@ def changes(old: Inputs, new: Inputs) -> list[str]:
 
 
 def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """List the keys at which two mappings differ."""
-    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    """List the keys at which two mappings differ: 1, 1.0, true and null are not the same."""
+    one, other = (
+        {key: json.dumps(value, sort_keys=True) for key, value in side.items()}
+        for side in (old, new)
+    )
+    return sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
 
 
 def _digest(text: str) -> str:

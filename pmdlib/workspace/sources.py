@@ -6,18 +6,27 @@ else the package offers. Every other module that is imported is used whole, with
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pmdlib.workspace.discovery import found_beside, texts_of
+from pmdlib.workspace.discovery import Texts, found_beside, texts_of
 
 Use = tuple[str, str | None]
 """A module, and the name taken from it: `ALL` where any may be, `NONE` where it is only run."""
 
 ALL, NONE = None, ""
+
+LONGEST_NAME = 200
+"""Characters of a text that may name a file."""
+
+_MAGICS = {"run_line_magic", "run_cell_magic"}
+_NO_DATA = {"executed", "__pycache__"}
 
 
 @dataclass(frozen=True)
@@ -38,23 +47,45 @@ class Sources:
     folder: Path
     always: tuple[str, ...] = ()
 
-    def used_by(self, cells: Iterable[str]) -> dict[str, Path]:
+    def used_by(self, cells: Iterable[str], values: Collection[object] = ()) -> dict[str, Path]:
         """Find the modules that the code cells of a notebook use, and those these use.
+
+        Files beside the notebooks count as well if the code names them, or their directory.
 
         Parameters
         ----------
         cells : iterable of str
             Their sources; lines that only IPython understands are translated as it would.
+        values : collection
+            Parameters that the code is given; texts among them may name claims, too.
 
         Returns
         -------
         dict
-            Name of a module -> its file, by name.
+            Name of a module, or of another file -> its path, by name.
         """
-        tree = ast.parse("\n".join(_plain(cell) for cell in cells))
+        tree = _with_magics(ast.parse("\n".join(_plain(cell) for cell in cells)))
+        given = frozenset(value for value in values if isinstance(value, str))
+        said = texts_of(tree) | Texts(given)
+        while True:
+            found = self._reached(tree, said)
+            own = [path for module, path in found.items() if self._is_own(module)]
+            more = functools.reduce(Texts.__or__, (texts_of(_parsed(path)) for path in own), said)
+            if more == said:
+                return dict(sorted((found | self._files(said)).items()))
+            said = more
+
+    def _is_own(self, module: str) -> bool:
+        """Say whether a module is loose, or of a package whose modules every notebook uses."""
+        top = module.partition(".")[0]
+        return top in {name.partition(".")[0] for name in self.always} or not any(
+            package.name == top for package in self.packages
+        )
+
+    def _reached(self, tree: ast.Module, said: Texts) -> dict[str, Path]:
+        """Follow the imports of code in which these texts are said."""
         found: dict[str, Path] = {}
         waiting = [*_imported(tree), *[(module, None) for module in self.always]]
-        said = texts_of(tree)
         seen = set(waiting)
         while waiting:
             for module, path in self._modules(*waiting.pop()):
@@ -64,7 +95,18 @@ class Sources:
                     new = (_uses(path, module) | inner) - seen
                     seen |= new
                     waiting += new
-        return dict(sorted(found.items()))
+        return found
+
+    def _files(self, said: Texts) -> dict[str, Path]:
+        """Find the files, other than modules and notebooks, that these texts name."""
+        short = {text for text in said.whole if len(text) <= LONGEST_NAME and text.isprintable()}
+        words = {word for text in short for word in re.split(r"[/\\\s]", text)}
+        found = {text: self.folder / text for text in short if (self.folder / text).is_file()}
+        for path in _data_below(self.folder):
+            parts = path.relative_to(self.folder).parts
+            if path not in found.values() and not words.isdisjoint(parts):
+                found["/".join(parts)] = path
+        return found
 
     def _modules(self, module: str, name: str | None) -> Iterator[tuple[str, Path]]:
         """Yield the modules that are meant by a name taken from a module."""
@@ -106,17 +148,35 @@ def digest(path: Path, *, text: bool = False) -> str:
     """
     total = hashlib.sha256(_said(path, text, path.stat().st_mtime_ns))
     in_package = path.with_name("__init__.py").is_file()
-    for data in sorted(path.parent.iterdir()) if in_package else ():
-        if data.is_file() and data.suffix not in {".py", ".pyc"}:
-            total.update(data.name.encode() + _said(data, True, data.stat().st_mtime_ns))
+    for data in _data_below(path.parent) if in_package else ():
+        name = data.relative_to(path.parent).as_posix()
+        total.update(name.encode() + _said(data, True, data.stat().st_mtime_ns))
     return total.hexdigest()
+
+
+def _data_below(folder: Path) -> list[Path]:
+    """List the files in a directory, and in those below that are no packages, but no code."""
+    found: list[Path] = []
+    for place, inner, names in os.walk(folder):
+        inner[:] = [
+            name
+            for name in inner
+            if name[0] != "."
+            and name not in _NO_DATA
+            and not Path(place, name, "__init__.py").exists()
+        ]
+        files = (Path(place, name) for name in names if name[0] != ".")
+        found += [file for file in files if file.suffix not in {".py", ".pyc", ".ipynb"}]
+    return sorted(path for path in found if path.is_file())
 
 
 @functools.lru_cache(maxsize=4096)
 def _said(path: Path, text: bool, _: int) -> bytes:
     """Digest one file as it is now: its text, or what Python makes of it."""
-    content = path.read_bytes()
-    said = content if text else ast.dump(_without_docstrings(ast.parse(content))).encode()
+    said = path.read_bytes()
+    if not text and path.suffix == ".py":
+        with contextlib.suppress(SyntaxError, ValueError):  # what Python cannot read is its text
+            said = ast.dump(_without_docstrings(ast.parse(said))).encode()
     return hashlib.sha256(said).digest()
 
 
@@ -135,13 +195,29 @@ def _plain(cell: str) -> str:
     return cell
 
 
+def _with_magics(tree: ast.Module) -> ast.Module:
+    """Add the code that magics such as ``%%time`` are given as a text."""
+    inner: list[ast.stmt] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            name = node.func.attr
+            text = node.args[-1] if node.args else None
+            if name in _MAGICS and isinstance(text, ast.Constant) and isinstance(text.value, str):
+                inner += _with_magics(ast.parse(_plain(text.value))).body
+    return ast.Module([*tree.body, *inner], tree.type_ignores)
+
+
 def _parsed(path: Path) -> ast.Module:
     return _parse(path, path.stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=1024)
 def _parse(path: Path, _: int) -> ast.Module:
-    return ast.parse(path.read_bytes())
+    """Read a file; whoever imports one that Python cannot read is told so by Python."""
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return ast.Module([], [])
 
 
 def _uses(path: Path, module: str) -> frozenset[Use]:
@@ -200,8 +276,8 @@ def _chain(node: ast.expr) -> list[str]:
 def _run(tree: ast.AST) -> Iterator[ast.AST]:
     """Yield every node but those under ``if TYPE_CHECKING``."""
     for node in ast.iter_child_nodes(tree):
-        test = node.test if isinstance(node, ast.If) else None
-        if isinstance(test, ast.Name) and test.id == "TYPE_CHECKING":
+        if isinstance(node, ast.If) and _chain(node.test) == ["TYPE_CHECKING"]:
+            yield from _run(ast.Module(node.orelse, []))
             continue
         yield node
         yield from _run(node)
@@ -217,8 +293,8 @@ def _origin(node: ast.ImportFrom, module: str, *, is_package: bool) -> str:
 
 
 def _imported_by_call(node: ast.Call) -> str | None:
-    """Return the module in ``import_module("...")``."""
-    if _chain(node.func)[-1:] != ["import_module"] or not node.args:
+    """Return the module in ``import_module("...")`` or ``__import__("...")``."""
+    if _chain(node.func)[-1:] not in (["import_module"], ["__import__"]) or not node.args:
         return None
     value = node.args[0]
     return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 import pmdlib as pmd
-from pmdlib.workspace.discovery import found_beside, texts_of
+from pmdlib.workspace.discovery import Texts, found_beside, texts_of
 from pmdlib.workspace.freshness import sources_of
 
 ROOT = Path(__file__).parents[2]
+
+ALL_READ = {"first", "second", "_own"}
 
 
 @pytest.fixture
@@ -21,6 +23,9 @@ def package(tmp_path):
         "first": 'CLAIMS = (Claim(name="one-claim"), Claim(name="two"))',
         "second": 'CLAIMS: tuple = (Claim(name="other"),)',
         "unread": "CLAIMS = tuple(Claim(name=n) for n in NAMES)",
+        "_own": 'CLAIMS = (Claim(name="third-claim"),)',
+        "packed": 'CLAIMS = (Claim(name="packed-claim"), Claim(**fields))',
+        "passed": 'from elsewhere import CLAIMS\nf(name="nothing")',
         "games": 'GAMES = {"a-game": game}',
     }
     for name, text in files.items():
@@ -36,11 +41,27 @@ def package(tmp_path):
         ("pmd.verify(f'one-{what}')", {"first"}),
         ("pmd.verify(f'{what}-x')", set()),
         ("pmd.verify('elsewhere')", set()),
+        ("pmd.verify('third-claim')", {"_own"}),
+        ("pmd.verify('one-' + what)", {"first"}),
+        ("pmd.verify('%s-claim' % what)", {"first", "_own"}),
+        ("pmd.verify('third-{}'.format(what))", {"_own"}),
+        ("pmd.verify('-'.join(['third', what]))", {"_own"}),
+        ("for name in pmd.claims:\n    pmd.verify(name)", ALL_READ),
+        ("check(*pmd.claims.values())", ALL_READ),
+        ("from pmdlib import claims as known", ALL_READ),
+        ("pmd.claims[name]\nname in pmd.claims\nfrom pmdlib.claims import claim", set()),
     ],
 )
 def test_claims_are_used_by_name(package, code, found):
     said = texts_of(ast.parse(code))
-    assert set(found_beside(package, said)) == found | {"unread", "games"}
+    assert set(found_beside(package, said)) == found | {"unread", "games", "packed", "passed"}
+
+
+def test_a_module_that_python_cannot_read_offers_nothing(package):
+    package.with_name("broken.py").write_text("CLAIMS = (")
+    assert "broken" not in found_beside(package, Texts(goes_through=True))
+    package.write_text("__path__ = (")
+    assert found_beside(package, Texts(goes_through=True)) == []
 
 
 def test_other_packages_find_nothing(package):

@@ -70,11 +70,10 @@ def test_every_kind_of_change_is_named(plan, monkeypatch):
     assert due(replace(plan, parameters={"profile": "full"})) == dict.fromkeys(
         ["01-one", "02-two"], "parameter profile was 'quick', is 'full'"
     )
-    assert (
-        due(replace(plan, only=["2"], parameters={"profile": "quick", "seed": 3}))
-        == {"02-two": "parameter seed was its default, is 3"}
-        or True
-    )
+    for seed, words in ((3, "3"), (None, "None"), (0.0, "0.0")):
+        assert due(replace(plan, only=["2"], parameters={"profile": "quick", "seed": seed})) == {
+            "02-two": f"parameter seed was its default, is {words}"
+        }
     edit(root / "notebooks" / "helper.py", "x = 1", "x = 1  # the same")
     assert due(plan) == {}
     edit(root / "notebooks" / "helper.py", "x = 1", "x = 2")

@@ -38,6 +38,11 @@ def place(tmp_path):
         path.write_text(content)
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "helper.py").write_text("from pack import b\n")
+    for name in ("notebooks/table.csv", "notebooks/data/one.txt", "beside.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1\n")
+    (tmp_path / "notebooks" / "executed").mkdir()
+    (tmp_path / "notebooks" / "executed" / "01-x.txt").write_text("1\n")
     return tmp_path
 
 
@@ -64,6 +69,17 @@ def used(place, *cells):
         ("from importlib import import_module\nimport_module('pack.alone')", {"pack.alone"}),
         ("import helper", {"helper", "pack.b", "pack.c"}),
         ("%matplotlib inline\nfrom pack import c", {"pack.c"}),
+        ("%%time\nfrom pack import c", {"pack.c"}),
+        ("%%capture out\n%time import pack.alone", {"pack.alone"}),
+        ("%%bash\necho 'from pack import c' (", set()),
+        ("__import__('pack.alone')", {"pack.alone"}),
+        ("if TYPE_CHECKING:\n    import pack.c\nelse:\n    import pack.alone", {"pack.alone"}),
+        ("%run helper.py", {"helper.py"}),
+        ("open('table.csv')", {"table.csv"}),
+        ("(Path('data') / name).read_text()", {"data/one.txt"}),
+        ("open('../beside.txt')", {"../beside.txt"}),
+        ("open('executed/01-x.txt')", {"executed/01-x.txt"}),
+        ("'executed', 'nothing.csv', 'a\\0b'", set()),
         ("if True:\n    def f():\n        from pack.alone import y", {"pack.alone"}),
     ],
 )
@@ -73,6 +89,30 @@ def test_uses_are_found(place, code, modules):
 
 def test_a_cell_that_is_no_python_hides_no_other(place):
     assert used(place, "this is not code (", "from pack import c") == {"pack.c"}
+
+
+def test_a_claim_may_be_named_by_a_helper_or_a_parameter(place):
+    (place / "pack" / "many").mkdir()
+    (place / "pack" / "many" / "__init__.py").write_text("CLAIMS = collect(__path__)\n")
+    (place / "pack" / "many" / "one.py").write_text('CLAIMS = (Claim(name="a-claim"),)\n')
+    code = "from pack.many import CLAIMS\nimport second"
+    (place / "notebooks" / "second.py").write_text("import helper\n")
+    helper = place / "notebooks" / "helper.py"
+    assert "pack.many.one" not in used(place, code)
+    sources = Sources((place / "pack",), place / "notebooks")
+    assert "pack.many.one" in sources.used_by([code], ["a-claim", 3, None])
+    helper.write_text("def f():\n    return verify('a-claim')\n")
+    assert "pack.many.one" in used(place, code)
+
+
+def test_a_module_that_python_cannot_read_is_its_text(place):
+    helper = place / "notebooks" / "helper.py"
+    seen = set()
+    for content in (b"x = (", b"x = ((", b"x = '\xff'", b"\0"):
+        helper.write_bytes(content)
+        assert used(place, "import helper") == {"helper"}
+        seen.add(digest(helper))
+    assert len(seen) == 4
 
 
 def test_what_the_interpreter_imports_is_what_is_found():
@@ -102,6 +142,11 @@ def test_comments_and_docstrings_do_not_count_but_code_and_data_do(place):
     assert changed != before
     path.write_text("x = 2\n")
     assert digest(path) != changed
+    (path.parent / "tables").mkdir()
+    (path.parent / "tables" / "one.csv").write_text("1")
+    with_table = digest(path)
+    (path.parent / "tables" / "one.csv").write_text("2")
+    assert digest(path) != with_table
 
 
 def test_after_a_change_of_the_figures_only_what_draws_has_changed(tmp_path):
