@@ -146,14 +146,19 @@ def with_prose(source: Mapping[str, Any], executed: Mapping[str, Any]) -> str:
     import nbformat
 
     ran = iter([cell for cell in executed["cells"] if cell["cell_type"] == "code"])
+    given = False
     cells: list[dict[str, Any]] = []
     for index, cell in enumerate(source["cells"]):
         if cell["cell_type"] != "code":
             tagged = {**cell, "metadata": {"tags": []} | cell["metadata"]}  # as papermill does
             cells.append(_clean_cell(tagged, index, {cell.get("id")}, []))
             continue
+        tags = cell["metadata"].get("tags", ())
+        if "injected-parameters" in tags:
+            continue  # of an earlier run: papermill replaced it
         cells.append(next(ran))
-        if "parameters" in cell["metadata"].get("tags", ()):
+        if "parameters" in tags and not given:
+            given = True
             cells.append(next(ran))  # papermill put the values given after their defaults
     clean = {**executed, "cells": cells}
     return f"{nbformat.writes(nbformat.from_dict(clean))}\n"  # type: ignore[no-untyped-call]

@@ -147,13 +147,14 @@ def _outcome(task: Task, private: Path, cause: str | None) -> Outcome:
     identities = {cell["id"] for cell in json.loads(task.source)["cells"] if "id" in cell}
     clean = clean_notebook(notebook, identities, {private: "<tmp>", task.root: "."})
     text = nbformat.writes(nbformat.from_dict(clean))  # type: ignore[no-untyped-call]
-    figures = sorted((private / "figures").iterdir())
+    folder = private / "figures"
+    figures = sorted(path for path in folder.rglob("*") if path.is_file())
     return Outcome(
         task.name,
         cause or _unfinished(notebook),
         f"{text}\n",
         read_verdicts(clean),
-        {path.name: path.read_bytes() for path in figures},
+        {path.relative_to(folder).as_posix(): path.read_bytes() for path in figures},
     )
 
 

@@ -19,7 +19,10 @@ DIGITS = 16
 """Hexadecimal digits kept of a digest."""
 
 Inputs = dict[str, Any]
-"""Plain data, as it is recorded: code, parameters, modules, lock, packages, python."""
+"""Plain data, as it is recorded, under the names of `KINDS`."""
+
+KINDS = {"code", "parameters", "modules", "lock", "packages", "python"}
+"""What there is of inputs."""
 
 
 def inputs_of(task: Task, sources: Sources) -> Inputs:

@@ -84,7 +84,8 @@ class KernelServer:
         _send(connection, {"pid": pid})
 
     def _tell(self, pid: int, ended: int) -> None:
-        """Tell that a kernel has ended, and how."""
+        """Tell that a kernel has ended, and how; what it started ends with it."""
+        _end(pid)  # it is not waited for yet, so that the number is still its own
         _, status = os.waitpid(pid, 0)
         connection = self._kernels.pop(pid)
         for registered in (connection, ended):

@@ -1,6 +1,7 @@
 """Execute the notebooks of a workspace and publish what they verified."""
 
 import json
+import os
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, nullcontext
@@ -13,6 +14,7 @@ from pmdlib import plugins
 from pmdlib.files import alone, sweep_up, write_atomically
 from pmdlib.workspace.cleaning import with_prose
 from pmdlib.workspace.execution import Outcome, Task, execute_one
+from pmdlib.workspace.files import WorkspaceError
 from pmdlib.workspace.freshness import Inputs, inputs_of, sources_of
 from pmdlib.workspace.kernels import serving
 from pmdlib.workspace.ledger import ClaimLike, Entry, gather, write_ledger
@@ -97,6 +99,7 @@ def run_notebooks(plan: Plan, stream: TextIO | None = None) -> Report:
     make_tasks(plan)  # a bad request is refused before anything is written
     if plan.in_place:
         split_readme(plan.root / "README.md")
+    _make_folders(plan)
     with alone(plan.executed):
         sweep_up(plan.executed, plan.figures, plan.root)
         records = Records(plan)
@@ -107,6 +110,17 @@ def run_notebooks(plan: Plan, stream: TextIO | None = None) -> Report:
         missing = _missing(plan, [*current, *succeeded], failed)
         entries = _update_ledger(plan)
     return Report(tuple(sorted(succeeded)), tuple(current), failed, missing, entries)
+
+
+def _make_folders(plan: Plan) -> None:
+    """Make the directories of the results, or say why they cannot be had."""
+    for folder in (plan.executed, plan.figures):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkspaceError(f"results cannot be put into {folder}: {error.strerror}") from None
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise WorkspaceError(f"results cannot be put into {folder}: it is read-only")
 
 
 def _run_due(
@@ -184,7 +198,7 @@ def judge(outcome: Outcome, claims: Mapping[str, ClaimLike], profile: str) -> st
     problems += [
         f"it wrote the figure {name!r}, which must begin with {outcome.name!r}"
         for name in outcome.figures
-        if not name.startswith(f"{outcome.name}-")
+        if not name.startswith(f"{outcome.name}-") or "/" in name
     ]
     return "; ".join(problems) or None
 

@@ -132,12 +132,8 @@ def make_tasks(plan: Plan) -> list[Task]:
     if not names:
         raise WorkspaceError(f"{plan.root / 'notebooks'} holds no notebook named NN-name.ipynb")
     chosen = [one_of(names, text) for text in plan.only] or names
-    sources = {
-        path.stem: path.read_text(encoding="utf-8")
-        for path in find_notebooks(plan.root)
-        if path.stem in chosen
-    }
-    known = {name: parameters_of(source) for name, source in sources.items()}
+    sources = {path.stem: _read(path) for path in find_notebooks(plan.root) if path.stem in chosen}
+    known = {name: _parameters(name, source) for name, source in sources.items()}
     parameters = {"profile": "full"} | dict(plan.parameters or {})
     for parameter in parameters:
         without = [name for name in sources if parameter not in known[name]]
@@ -158,10 +154,38 @@ def make_tasks(plan: Plan) -> list[Task]:
     ]
 
 
+def _read(path: Path) -> str:
+    """Read a notebook, and make sure that it is one."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise WorkspaceError(f"{path} cannot be read: {error}") from None
+    if not isinstance(document, dict) or "cells" not in document:
+        raise WorkspaceError(f"{path} is no notebook of format 4: it has no cells")
+    return text
+
+
+def _parameters(name: str, source: str) -> dict[str, Any]:
+    """Read the parameters of a notebook.
+
+    Raises
+    ------
+    WorkspaceError
+        If their cell is not Python.
+    """
+    try:
+        return parameters_of(source)
+    except SyntaxError as error:
+        raise WorkspaceError(
+            f"{name}: the cell tagged 'parameters' is not Python, line {error.lineno}: {error.msg}"
+        ) from None
+
+
 def one_of(names: Sequence[str], text: str) -> str:
     """Return the notebook that is meant: by its name, its number or the beginning of its name."""
     found = [name for name in names if name == text] or [
-        name for name in names if name.startswith((text, f"{text.zfill(2)}-"))
+        name for name in names if text and name.startswith((text, f"{text.zfill(2)}-"))
     ]
     if len(found) == 1:
         return found[0]

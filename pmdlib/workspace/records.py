@@ -10,7 +10,7 @@ from typing import Any
 
 from pmdlib.files import write_atomically
 from pmdlib.workspace.execution import Outcome, Task
-from pmdlib.workspace.freshness import Inputs, changes
+from pmdlib.workspace.freshness import KINDS, Inputs, changes
 from pmdlib.workspace.plan import Plan, parameters_of
 
 FILE = "provenance.json"
@@ -100,7 +100,10 @@ def _read(path: Path) -> dict[str, Record]:
     except (OSError, ValueError):
         return {}
     whole = isinstance(records, dict) and all(
-        isinstance(record, dict) and {"inputs", "outputs", "provenance"} <= record.keys()
+        isinstance(record, dict)
+        and {"inputs", "outputs", "provenance"} <= record.keys()
+        and isinstance(record["inputs"], dict)
+        and record["inputs"].keys() == KINDS
         for record in records.values()
     )
     return records if whole else {}

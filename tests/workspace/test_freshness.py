@@ -121,6 +121,23 @@ def test_a_change_of_prose_is_brought_over_without_a_run(plan, monkeypatch):
     assert (plan.executed / "02-two.ipynb").read_bytes() == renewed, "as a run would write it"
 
 
+def test_a_source_with_cells_that_papermill_wrote_keeps_its_outputs(plan, monkeypatch):
+    """Whoever saves an executed copy as a notebook has the parameters of that run in it."""
+    source = plan.root / "notebooks" / "02-two.ipynb"
+    document = json.loads(source.read_text())
+    first, *rest = document["cells"]
+    tags = {"tags": ["injected-parameters"]}
+    injected = first | {"id": "injected", "metadata": tags, "source": "seed = 4"}
+    again = first | {"id": "again", "source": "other = 1"}
+    document["cells"] = [first, injected, again, *rest]
+    source.write_text(json.dumps(document))
+    assert run_notebooks(plan, io.StringIO()).succeeded == ("02-two",)
+    before = snapshot(plan.executed)
+    monkeypatch.setattr(notebooks, "run_parallel", None)
+    assert run_notebooks(plan, io.StringIO()).current == ("01-one", "02-two")
+    assert snapshot(plan.executed) == before
+
+
 def test_a_failure_is_tried_again_until_the_code_is_back(plan):
     helper = plan.root / "notebooks" / "helper.py"
     helper.write_text("1 / 0\n")
@@ -153,6 +170,14 @@ def test_the_record_tells_where_results_come_from(plan):
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"01-one": 3}', '{"01-one": {"inputs": {}}}'])
 def test_a_damaged_record_counts_as_none(plan, damage):
     (plan.executed / "provenance.json").write_text(damage)
+    assert set(due(plan).values()) == {"it has not run here yet"}
+
+
+def test_a_record_of_another_version_counts_as_none(plan):
+    path = plan.executed / "provenance.json"
+    record = json.loads(path.read_text())
+    del record["02-two"]["inputs"]["python"]
+    path.write_text(json.dumps(record))
     assert set(due(plan).values()) == {"it has not run here yet"}
 
 

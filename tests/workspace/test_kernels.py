@@ -119,6 +119,13 @@ def test_a_kernel_ends_with_the_connection_and_takes_its_children_with_it(server
     assert gone(int((tmp_path / "pid").read_text()))
 
 
+def test_a_kernel_that_dies_takes_its_children_with_it(server, tmp_path):
+    code = "import os, subprocess\nchild = subprocess.Popen(['sleep', '600'])\n"
+    child = kernel(code + "open('pid', 'w').write(str(child.pid))\nos._exit(3)", tmp_path)
+    assert child.wait() == 3
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
 def test_kernels_end_with_the_server(server, tmp_path):
     child = kernel("import time\ntime.sleep(600)", tmp_path)
     server.stdin.close()

@@ -278,6 +278,8 @@ def test_a_figure_of_another_notebook_is_a_failure():
     cause = judge(outcome, claims_of(("first", "01-good")), "quick")
     assert cause == "it wrote the figure '02-other-plot.svg', which must begin with '01-good'"
     assert judge(outcome, {}, "quick") == "it recorded 'first', which is not a claim"
+    within = replace(outcome, figures={"01-good-folder/plot.svg": b""})
+    assert "must begin with" in judge(within, claims_of(("first", "01-good")), "quick")
 
 
 def test_bad_requests_are_refused_before_anything_runs(tmp_path):
@@ -289,6 +291,20 @@ def test_bad_requests_are_refused_before_anything_runs(tmp_path):
     (root / "README.md").write_text("no table here")
     with pytest.raises(WorkspaceError, match="must hold <!-- ledger:begin --> once"):
         run_notebooks(Plan(root, {}))
+    (root / "README.md").unlink()
+    with pytest.raises(WorkspaceError, match="'' is no notebook"):
+        run_notebooks(Plan(root, {}, only=[""]))
+    with pytest.raises(WorkspaceError, match=r"results cannot be put into .*pyproject\.toml"):
+        run_notebooks(Plan(root, {}, output=root / "pyproject.toml"))
+    notebook = root / "notebooks" / "01-good.ipynb"
+    broken = notebook_json([("parameters", 'profile = "quick"\n%time seed = 0')])
+    notebook.write_text(json.dumps(broken))
+    with pytest.raises(WorkspaceError, match="01-good: the cell tagged 'parameters' is not Python"):
+        run_notebooks(Plan(root, {}))
+    for content in (b"{", b"[]", b'"\xff"'):
+        notebook.write_bytes(content)
+        with pytest.raises(WorkspaceError, match=r"01-good\.ipynb (cannot be read|is no notebook)"):
+            run_notebooks(Plan(root, {}))
     (root / "notebooks" / "01-good.ipynb").unlink()
     with pytest.raises(WorkspaceError, match="holds no notebook named NN-name"):
         run_notebooks(Plan(root, {}))
