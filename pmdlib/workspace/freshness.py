@@ -64,11 +64,15 @@ def inputs_of(task: Task, sources: Sources) -> Inputs:
 def sources_of(root: Path) -> Sources:
     """Return where the modules lie that the notebooks of a workspace may use.
 
-    Claims and games that a workspace of one's own offers are found by their names, not imported.
+    Claims and games that a workspace of one's own offers are found by their names, not imported;
+    those of a distribution that lies elsewhere count for code that imports them.
     """
     own = plugins.modules_below(root)
+    installed = plugins.modules_below(Path(root.resolve().anchor))
     return Sources(
-        (Path(pmdlib.__file__).parent, *sorted(set(own.values()))), root / "notebooks", tuple(own)
+        (Path(pmdlib.__file__).parent, *sorted(set(installed.values()))),
+        root / "notebooks",
+        tuple(own),
     )
 
 

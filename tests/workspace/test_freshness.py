@@ -138,6 +138,19 @@ def test_a_source_with_cells_that_papermill_wrote_keeps_its_outputs(plan, monkey
     assert snapshot(plan.executed) == before
 
 
+def test_a_plug_in_that_lies_elsewhere_counts_where_it_is_imported(tmp_path, monkeypatch):
+    package, record = tmp_path / "lib" / "lab_x", tmp_path / "lib" / "lab_x-0.1.dist-info"
+    for folder in (package, record, tmp_path / "root"):
+        folder.mkdir(parents=True)
+    (package / "__init__.py").write_text("CLAIMS = ()\n")
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-x\nVersion: 0.1\n")
+    (record / "entry_points.txt").write_text("[pmdlib.claims]\nmine = lab_x\n")
+    monkeypatch.syspath_prepend(tmp_path / "lib")
+    sources = freshness.sources_of(tmp_path / "root")
+    assert sources.used_by(["import lab_x\nlab_x.CLAIMS"]) == {"lab_x": package / "__init__.py"}
+    assert sources.used_by(["1"]) == {}
+
+
 def test_a_failure_is_tried_again_until_the_code_is_back(plan):
     helper = plan.root / "notebooks" / "helper.py"
     helper.write_text("1 / 0\n")
