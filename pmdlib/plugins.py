@@ -109,6 +109,14 @@ def problems(group: str) -> tuple[str, ...]:
     return tuple(_problems.get(group, ()))
 
 
+def distributions() -> dict[str, str]:
+    """Return the versions of the distributions that offer something, by name; none is imported."""
+    points = [
+        point for group in (GAMES, MIRROR_MAPS, CLAIMS) for point in entry_points(group=group)
+    ]
+    return {point.dist.name: point.dist.version for point in points if point.dist is not None}
+
+
 def modules_below(root: Path) -> dict[str, Path]:
     """Return the modules that entry points name and that lie below a directory; none is imported.
 

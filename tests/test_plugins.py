@@ -13,6 +13,7 @@ from pmdlib.games.catalogue import CATALOGUE
 from pmdlib.games.exchange import catalogue_game, game_names
 from pmdlib.learning.mirror_maps import get_mirror_map
 from pmdlib.workspace.commands.claims import run as list_claims
+from pmdlib.workspace.freshness import packages
 
 GOOD = """
 from dataclasses import replace
@@ -91,6 +92,16 @@ def test_claims_are_found_and_verified_like_any_other(install):
     attacked = pmd.verify("lab-step", instances=12)
     assert attacked.verified
     assert attacked.ways["adversarial"]["instances"] >= 1
+
+
+def test_a_version_of_a_distribution_that_offers_something_is_an_input_of_results(install):
+    packages.cache_clear()
+    before = packages()
+    assert plugins.distributions() == {}
+    install("my-lab", {"lab_four": "raise RuntimeError"}, claims=["lab = lab_four"])
+    packages.cache_clear()
+    assert packages() == before | {"my-lab": "0.1"}
+    packages.cache_clear()
 
 
 def test_a_single_claim_is_offered_by_itself(install):

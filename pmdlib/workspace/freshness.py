@@ -88,13 +88,14 @@ def code_cells(notebook: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 @functools.cache
 def packages() -> dict[str, str]:
-    """Return the installed versions of what pmdlib requires."""
+    """Return the installed versions of what pmdlib requires, and of what offers it something."""
+    offering = plugins.distributions()
     try:
         needed = [line for line in requires("pmdlib") or () if "extra ==" not in line]
     except PackageNotFoundError:  # run from a checkout that was not installed
-        return {}
+        return offering
     names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in needed]
-    return {name: version(name) for name in names}
+    return {name: version(name) for name in names} | offering
 
 
 def changes(old: Inputs, new: Inputs) -> list[str]:
