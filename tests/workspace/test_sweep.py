@@ -622,7 +622,7 @@ def test_a_notebook_may_sweep_its_own_functions(tmp_path):
         source = cell.replace("FACTOR = 3", change) if change.startswith("F") else change + cell
         cells = [("parameters", 'profile = "quick"'), f"LOG = {str(log)!r}", source]
         path.write_text(json.dumps(notebook_json(cells)))
-        outcome = execute_one(Task(path, {}, 120.0, root))
+        outcome = execute_one(Task(path.stem, path.read_text(), {}, 120.0, root))
         assert outcome.cause is None
         texts.append(json.loads(outcome.notebook)["cells"][-1]["outputs"])
     assert log.read_text().split() == ["called"] * 8
