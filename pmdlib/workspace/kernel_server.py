@@ -73,9 +73,11 @@ class KernelServer:
         except (OSError, ValueError):  # gone, or nobody who wants a kernel
             connection.close()
             return
+        server = os.getpid()
         pid = os.fork()
         if not pid:
             self._forget_all(connection)
+            _end_with(server)
             _become_kernel(**request)
         ended = os.pidfd_open(pid)
         self._kernels[pid] = connection
@@ -101,11 +103,17 @@ class KernelServer:
             other.close()
 
 
+def _end_with(server: int) -> None:
+    """See to it that this new process ends when the server is killed, or has been."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != server:  # it ended before it was asked to give a sign of it
+        os._exit(1)
+
+
 def _become_kernel(command: list[str], variables: dict[str, str], directory: str) -> None:
     """Run as a kernel until it ends, and leave nothing of the server behind."""
     code = 1
     try:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # should the server be killed
         os.setsid()  # signals to the kernel reach what it starts; those of a terminal reach neither
         with Path(os.devnull).open() as nothing:
             os.dup2(nothing.fileno(), 0)

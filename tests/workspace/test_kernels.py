@@ -142,6 +142,12 @@ def test_a_killed_server_is_noticed(server, tmp_path):
     assert gone(child.pid)
 
 
+def test_a_kernel_of_a_server_that_is_gone_already_does_not_start():
+    late = "from pmdlib.workspace.kernel_server import _end_with; _end_with(0); print('started')"
+    run = subprocess.run([sys.executable, "-c", late], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (1, "")
+
+
 def test_a_caller_who_says_nothing_costs_nothing(server, tmp_path):
     deadline = time.monotonic() + 10
     while not (tmp_path / "s").exists() and time.monotonic() < deadline:
