@@ -100,7 +100,7 @@ def test_a_claim_comes_with_its_test_and_its_notebook(checkout, new):
     assert told.splitlines() == [
         f"wrote {', '.join(files)}",
         "make it yours: follow the words there, and see:  pmdlib verify my-first",
-        "then:          pmdlib verify --only 04-my-first --profile quick --output /tmp/elsewhere",
+        "then:          pmdlib verify --only 04-my-first --profile quick --output build/trial",
     ]
     (claim,) = load(checkout / files[0]).CLAIMS
     assert (claim.name, claim.notebook) == ("my-first", "04-my-first")
@@ -325,6 +325,24 @@ def test_a_workspace_is_whole(tmp_path, new):
         assert b"my_package" not in content
     readme = (root / "README.md").read_text()
     assert readme.index("<!-- ledger:begin -->") < readme.index("<!-- ledger:end -->")
+
+
+def test_git_ignores_in_a_workspace_what_differs_from_run_to_run(tmp_path, new):
+    assert new(tmp_path, "workspace", "my-lab")[0] == 0
+    root = tmp_path / "my-lab"
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    kept = ["notebooks/executed/verdicts.json", "notebooks/executed/01-left-to-gain.ipynb"]
+    volatile = [
+        "notebooks/executed/provenance.json",
+        "notebooks/executed/.lock",
+        "notebooks/executed/failed/01-left-to-gain.ipynb",
+        "figures/.a1b2.tmp",
+        ".pmdlib/sweeps/x.parquet",
+        "build/trial/executed/verdicts.json",
+    ]
+    asked = ["git", "check-ignore", *kept, *volatile]
+    told = subprocess.run(asked, cwd=root, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == volatile
 
 
 def test_a_workspace_grows(tmp_path, new):

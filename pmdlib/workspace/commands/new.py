@@ -88,7 +88,7 @@ def _places() -> Any:
 
 def _verification(draft: "Draft") -> tuple[str, str]:
     """Say what to do next; a notebook of the ledger that was changed has to run for it again."""
-    trial = "" if draft.changed else " --profile quick --output /tmp/elsewhere"
+    trial = "" if draft.changed else " --profile quick --output build/trial"
     return (
         f"make it yours: follow the words there, and see:  pmdlib verify {draft.claim}",
         f"then:          pmdlib verify --only {draft.notebook}{trial}",
