@@ -111,14 +111,12 @@ def problems(group: str) -> tuple[str, ...]:
 
 def distributions() -> dict[str, str]:
     """Return the versions of the distributions that offer something, by name; none is imported."""
-    points = [
-        point for group in (GAMES, MIRROR_MAPS, CLAIMS) for point in entry_points(group=group)
-    ]
-    return {point.dist.name: point.dist.version for point in points if point.dist is not None}
+    dists = [point.dist for point in _points() if point.dist is not None]
+    return {dist.name: dist.version for dist in dists}
 
 
-def modules_below(root: Path) -> dict[str, Path]:
-    """Return the modules that entry points name and that lie below a directory; none is imported.
+def modules() -> dict[str, Path]:
+    """Return the modules that entry points name; none is imported.
 
     Returns
     -------
@@ -126,15 +124,18 @@ def modules_below(root: Path) -> dict[str, Path]:
         Name -> directory of the package that it belongs to, or would be if it were one.
     """
     found: dict[str, Path] = {}
-    for group in (CLAIMS, GAMES, MIRROR_MAPS):
-        for point in entry_points(group=group):
-            spec = find_spec(point.module.partition(".")[0])
-            if spec is not None and spec.origin is not None:
-                origin = Path(spec.origin).resolve()
-                place = origin.parent if origin.name == "__init__.py" else origin.with_suffix("")
-                if place.is_relative_to(root.resolve()):
-                    found[point.module] = place
+    for point in _points():
+        spec = find_spec(point.module.partition(".")[0])
+        if spec is not None and spec.origin is not None:
+            origin = Path(spec.origin).resolve()
+            package = origin.name == "__init__.py"
+            found[point.module] = origin.parent if package else origin.with_suffix("")
     return dict(sorted(found.items()))
+
+
+def _points() -> list[EntryPoint]:
+    """Return the entry points of all groups."""
+    return [point for group in (CLAIMS, GAMES, MIRROR_MAPS) for point in entry_points(group=group)]
 
 
 def forget() -> None:

@@ -107,6 +107,19 @@ def _last_name(node: ast.AST) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
+def parsed(path: Path) -> ast.Module:
+    """Read a module; of one that Python cannot read nothing is found, and its importer is told."""
+    return _parse(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1024)
+def _parse(path: Path, _: int) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return ast.Module([], [])
+
+
 def found_beside(path: Path, said: Texts) -> list[str]:
     """List the modules that a package finds by itself and that code with these texts may use.
 
@@ -130,7 +143,7 @@ def found_beside(path: Path, said: Texts) -> list[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _looks_around(path: Path, _: int) -> bool:
-    tree = _tree(path)
+    tree = parsed(path)
     return any(isinstance(node, ast.Name) and node.id == "__path__" for node in ast.walk(tree))
 
 
@@ -140,7 +153,7 @@ def _offer(path: Path, _: int) -> frozenset[str] | None:
 
     None in place of a set if it offers nothing.
     """
-    tree = _tree(path)
+    tree = parsed(path)
     kinds = {name for node in tree.body for name in (*_assigned(node), *_imported(node))}
     kinds &= {"CLAIMS", "GAMES"}
     if not kinds:
@@ -157,14 +170,6 @@ def _offer(path: Path, _: int) -> frozenset[str] | None:
     ]
     literal = all(isinstance(value, ast.Constant) for value in named)
     return frozenset(_constants(named)) if literal else frozenset()
-
-
-def _tree(path: Path) -> ast.Module:
-    """Read a module; one that Python cannot read offers nothing."""
-    try:
-        return ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):
-        return ast.Module([], [])
 
 
 def _imported(node: ast.stmt) -> Iterator[str]:

@@ -92,9 +92,9 @@ class Outcome:
 def execute_one(task: Task, kernels: str | None = None) -> Outcome:
     """Execute a notebook; whatever goes wrong is told in the outcome, not raised.
 
-    Depends on the task only and leaves nothing behind, so it may run on any machine that has the
-    workspace. It sets the working directory and environment of its process while it runs: give
-    each call a process of its own.
+    Depends on the task only and leaves nothing behind, so it may run on any machine. It sets the
+    working directory and environment of its process while it runs: give each call a process of its
+    own.
 
     Parameters
     ----------

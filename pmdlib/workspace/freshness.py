@@ -67,8 +67,8 @@ def sources_of(root: Path) -> Sources:
     Claims and games that a workspace of one's own offers are found by their names, not imported;
     those of a distribution that lies elsewhere count for code that imports them.
     """
-    own = plugins.modules_below(root)
-    installed = plugins.modules_below(Path(root.resolve().anchor))
+    installed = plugins.modules()
+    own = [name for name, place in installed.items() if place.is_relative_to(root.resolve())]
     return Sources(
         (Path(pmdlib.__file__).parent, *sorted(set(installed.values()))),
         root / "notebooks",

@@ -3,11 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TextIO
 
 from pmdlib import plugins
@@ -38,34 +37,31 @@ class Due:
     reason: str
 
 
-def find_due(plan: Plan, records: Records) -> tuple[list[Due], list[str]]:
+def find_due(tasks: Sequence[Task], plan: Plan, records: Records) -> tuple[list[Due], list[Task]]:
     """Tell notebooks that have to run, the longest first, from those that are up to date.
 
     Parameters
     ----------
+    tasks : sequence of Task
+        The notebooks that are asked for.
     plan : Plan
-        What is asked for and where.
+        Where they lie, and whether they run in any case.
     records : Records
         Of earlier runs.
 
     Returns
     -------
     tuple
-        The due ones, and the names of the others.
-
-    Raises
-    ------
-    WorkspaceError
-        No notebooks, an unknown name, or a parameter no notebook has.
+        The due ones, and the others.
     """
     sources = sources_of(plan.root)
     due: list[Due] = []
-    current: list[str] = []
-    for task in make_tasks(plan):
+    current: list[Task] = []
+    for task in tasks:
         inputs = inputs_of(task, sources)
         reason = records.reason(task.name, inputs) or ("it is forced" if plan.force else None)
         if reason is None:
-            current.append(task.name)
+            current.append(task)
         else:
             due.append(Due(task, inputs, reason))
     return sorted(due, key=lambda each: -records.seconds(each.task.name)), current
@@ -96,20 +92,21 @@ def run_notebooks(plan: Plan, stream: TextIO | None = None) -> Report:
         Before anything runs: no notebooks, an unknown name, a parameter no notebook has, a
         README without its markers, or another run at work on the same results.
     """
-    make_tasks(plan)  # a bad request is refused before anything is written
+    tasks = make_tasks(plan)  # a bad request is refused before anything is written
     if plan.in_place:
         split_readme(plan.root / "README.md")
     _make_folders(plan)
     with alone(plan.executed):
         sweep_up(plan.executed, plan.figures, plan.root)
         records = Records(plan)
-        due, current = find_due(plan, records)
-        for name in current:
-            _refresh(name, plan, records)
+        due, current = find_due(tasks, plan, records)
+        for task in current:
+            _refresh(task, plan, records)
         succeeded, failed = _run_due(due, plan, records, stream or sys.stderr)
-        missing = _missing(plan, [*current, *succeeded], failed)
         entries = _update_ledger(plan)
-    return Report(tuple(sorted(succeeded)), tuple(current), failed, missing, entries)
+    missing = _missing(plan, {task.name for task in tasks}, failed, entries)
+    names = tuple(task.name for task in current)
+    return Report(tuple(sorted(succeeded)), names, failed, missing, entries)
 
 
 def _make_folders(plan: Plan) -> None:
@@ -211,30 +208,24 @@ def publish(outcome: Outcome, plan: Plan) -> None:
         if path.name not in outcome.figures:
             path.unlink()  # of an earlier run: the notebook draws it no more
     write_atomically(plan.executed / f"{outcome.name}.ipynb", outcome.notebook or "")
-    _failed_copy(outcome.name, plan).unlink(missing_ok=True)
+    plan.failed_copy(outcome.name).unlink(missing_ok=True)
     _update_ledger(plan)
 
 
-def _refresh(name: str, plan: Plan, records: Records) -> None:
+def _refresh(task: Task, plan: Plan, records: Records) -> None:
     """Bring the prose of a notebook that need not run into its executed copy."""
-    _failed_copy(name, plan).unlink(missing_ok=True)  # of code that is there no more
-    source = plan.root / "notebooks" / f"{name}.ipynb"
-    executed = plan.executed / f"{name}.ipynb"
+    plan.failed_copy(task.name).unlink(missing_ok=True)  # of code that is there no more
+    executed = plan.executed / f"{task.name}.ipynb"
     text = executed.read_text(encoding="utf-8")
-    renewed = with_prose(json.loads(source.read_text(encoding="utf-8")), json.loads(text))
+    renewed = with_prose(json.loads(task.source), json.loads(text))
     if renewed != text:
         write_atomically(executed, renewed)
-        records.refreshed(name)
-
-
-def _failed_copy(name: str, plan: Plan) -> Path:
-    """Say where what a failed notebook did is kept."""
-    return plan.executed / "failed" / f"{name}.ipynb"
+        records.refreshed(task.name)
 
 
 def _keep_failed(outcome: Outcome, plan: Plan) -> None:
     """Keep for reading what a failed notebook did, as far as it came."""
-    path = _failed_copy(outcome.name, plan)
+    path = plan.failed_copy(outcome.name)
     path.unlink(missing_ok=True)
     if outcome.notebook is not None:
         write_atomically(path, outcome.notebook)
@@ -249,10 +240,10 @@ def _update_ledger(plan: Plan) -> dict[str, Entry]:
     return entries
 
 
-def _missing(plan: Plan, recorded: Sequence[str], failed: Mapping[str, str]) -> tuple[str, ...]:
-    """List the claims on which this workspace owes a verdict and has none."""
-    entries = gather(plan.executed, recorded, plan.claims)
-    asked = {*recorded, *failed}
+def _missing(
+    plan: Plan, asked: Collection[str], failed: Mapping[str, str], entries: Mapping[str, Entry]
+) -> tuple[str, ...]:
+    """List the claims on which this workspace owes a verdict and has none in its ledger."""
     # A notebook that is missing is noticed where the claims are at home.
     home = not plan.only and (plan.root / "pmdlib" / "__init__.py").is_file()
     return tuple(

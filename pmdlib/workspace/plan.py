@@ -74,6 +74,10 @@ class Plan:
         """The ledger's file."""
         return self.executed / "verdicts.json"
 
+    def failed_copy(self, name: str) -> Path:
+        """Say where what a failed notebook did is kept."""
+        return self.executed / "failed" / f"{name}.ipynb"
+
     def figures_of(self, name: str) -> list[Path]:
         """List the figures that are there of a notebook."""
         found = self.figures.glob(f"{name}-*")

@@ -10,7 +10,7 @@ from typing import Any
 
 from pmdlib.files import write_atomically
 from pmdlib.workspace.execution import Outcome, Task
-from pmdlib.workspace.freshness import KINDS, Inputs, changes
+from pmdlib.workspace.freshness import DIGITS, KINDS, Inputs, changes
 from pmdlib.workspace.plan import Plan, parameters_of
 
 FILE = "provenance.json"
@@ -84,7 +84,7 @@ class Records:
         files = [*([executed] if executed.is_file() else []), *plan.figures_of(name)]
         base = plan.figures.parent
         return {
-            os.path.relpath(path, base): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+            os.path.relpath(path, base): hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
             for path in files
         }
 

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pmdlib.workspace.discovery import Texts, found_beside, texts_of
+from pmdlib.workspace.discovery import Texts, found_beside, parsed, texts_of
 
 Use = tuple[str, str | None]
 """A module, and the name taken from it: `ALL` where any may be, `NONE` where it is only run."""
@@ -70,7 +70,7 @@ class Sources:
         while True:
             found = self._reached(tree, said)
             own = [path for module, path in found.items() if self._is_own(module)]
-            more = functools.reduce(Texts.__or__, (texts_of(_parsed(path)) for path in own), said)
+            more = functools.reduce(Texts.__or__, (texts_of(parsed(path)) for path in own), said)
             if more == said:
                 return dict(sorted((found | self._files(said)).items()))
             said = more
@@ -207,19 +207,6 @@ def _with_magics(tree: ast.Module) -> ast.Module:
     return ast.Module([*tree.body, *inner], tree.type_ignores)
 
 
-def _parsed(path: Path) -> ast.Module:
-    return _parse(path, path.stat().st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=1024)
-def _parse(path: Path, _: int) -> ast.Module:
-    """Read a file; whoever imports one that Python cannot read is told so by Python."""
-    try:
-        return ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):
-        return ast.Module([], [])
-
-
 def _uses(path: Path, module: str) -> frozenset[Use]:
     """Return what a module's file imports."""
     return _read_uses(path, module, path.stat().st_mtime_ns)
@@ -228,7 +215,7 @@ def _uses(path: Path, module: str) -> frozenset[Use]:
 @functools.lru_cache(maxsize=1024)
 def _read_uses(path: Path, module: str, _: int) -> frozenset[Use]:
     is_package = path.name == "__init__.py"
-    return frozenset(_imported(_parsed(path), module, is_package=is_package))
+    return frozenset(_imported(parsed(path), module, is_package=is_package))
 
 
 def _imported(tree: ast.Module, module: str = "", *, is_package: bool = False) -> Iterator[Use]:
@@ -309,14 +296,14 @@ def _passes_on(path: Path) -> bool:
             isinstance(node, ast.Assign)
             and all(isinstance(each, ast.Name) and each.id == "__all__" for each in node.targets)
         )
-        for node in _parsed(path).body
+        for node in parsed(path).body
     )
 
 
 def _offered(path: Path, module: str) -> dict[str, Use]:
     """Return what a package passes on: name -> where it comes from."""
     found: dict[str, Use] = {}
-    for node in _parsed(path).body:
+    for node in parsed(path).body:
         if isinstance(node, ast.ImportFrom):
             origin = _origin(node, module, is_package=True)
             found |= {alias.asname or alias.name: (origin, alias.name) for alias in node.names}

@@ -1,5 +1,6 @@
 """What the tests of the workspace share."""
 
+import shutil
 import signal
 
 import pytest
@@ -7,6 +8,17 @@ from workspace.clusters import Cluster
 
 import pmdlib
 from pmdlib.workspace.cli import main
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 @pytest.fixture
@@ -34,3 +46,21 @@ def cluster(tmp_path):
     folder.mkdir()
     with Cluster(folder) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Start a browser of this machine; without one the tests fail, for then nothing was seen."""
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.fail(
+            f"pages are tested in a real browser, and there is none of {', '.join(BROWSERS)}: "
+            "install one, such as with `apt-get install chromium`",
+            pytrace=False,
+        )
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield started
+        started.close()

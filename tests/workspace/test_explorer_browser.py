@@ -1,12 +1,10 @@
 """The explorer's page in a browser: keys, dragging, both themes, narrow screens, no requests."""
 
 import json
-import shutil
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
 from workspace.packed import decoded
 
 from pmdlib.workspace.explorer.data import LEVELS, gather, unpack_fractions, unpack_sizes
@@ -16,32 +14,12 @@ from pmdlib.workspace.explorer.words import run_line
 
 pytestmark = pytest.mark.slow
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 AGENTS = (2, 8)
 
 
 @pytest.fixture(scope="module")
 def data():
     return gather([SCENES["half-face"], SCENES["stag-hunt"]], AGENTS)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        pytest.fail("this test needs Chromium: no chromium or chromium-browser on the PATH")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pmdlib.errors import PmdError
 from pmdlib.files import alone, write_atomically
 from pmdlib.workspace import freshness, notebooks
 from pmdlib.workspace.notebooks import find_due, run_notebooks
-from pmdlib.workspace.plan import Plan
+from pmdlib.workspace.plan import Plan, make_tasks
 from pmdlib.workspace.records import Records
 
 FIGURE = """
@@ -42,7 +42,7 @@ def plan(tmp_path):
 
 
 def due(plan):
-    found, _ = find_due(plan, Records(plan))
+    found, _ = find_due(make_tasks(plan), plan, Records(plan))
     return {each.task.name: each.reason for each in found}
 
 
@@ -199,7 +199,7 @@ def test_the_longest_goes_first(plan):
     record = json.loads(path.read_text())
     record["02-two"]["provenance"]["seconds"] = 1e6
     path.write_text(json.dumps(record))
-    found, _ = find_due(replace(plan, force=True), Records(plan))
+    found, _ = find_due(make_tasks(plan), replace(plan, force=True), Records(plan))
     assert [each.task.name for each in found] == ["02-two", "01-one"]
 
 

@@ -19,16 +19,6 @@ from pmdlib.workspace.site.build import build_site
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 FAILED, NEVER_RUN = "12-broken-assumptions", "99-never-run"
 LEAST_CONTRAST = 4.5
 """What WCAG 2 asks of text of ordinary size (level AA)."""
@@ -119,24 +109,6 @@ def site(tmp_path_factory):
     never = json.dumps(notebook_json([("parameters", 'profile = "quick"'), "print(1)"]))
     (root / "notebooks" / f"{NEVER_RUN}.ipynb").write_text(never)
     return build_site(root, pmd.claims, root / "site").parent
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Start a browser of this machine; without one the tests fail, for then nothing was seen."""
-    from playwright.sync_api import sync_playwright
-
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.fail(
-            f"the site is tested in a real browser, and there is none of {', '.join(BROWSERS)}: "
-            "install one, such as with `apt-get install chromium`",
-            pytrace=False,
-        )
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

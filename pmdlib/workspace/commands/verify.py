@@ -128,12 +128,14 @@ def _verify_workspace(options: argparse.Namespace) -> int:
 def _say_what_is_due(plan: "Plan") -> int:
     """Print which notebooks would run, and why."""
     from pmdlib.workspace.notebooks import find_due
+    from pmdlib.workspace.plan import make_tasks
     from pmdlib.workspace.records import Records
     from pmdlib.workspace.tables import columns
 
-    due, current = find_due(plan, Records(plan))
+    due, current = find_due(make_tasks(plan), plan, Records(plan))
     reasons = {each.task.name: f"would run: {each.reason}" for each in due}
-    rows = sorted((reasons | dict.fromkeys(current, "up to date")).items())
+    reasons |= {task.name: "up to date" for task in current}
+    rows = sorted(reasons.items())
     print(columns(rows))
     print(f"notebooks to run: {len(due)}, up to date: {len(current)}")
     return OK
@@ -148,8 +150,9 @@ def _say(plan: "Plan", report: "Report") -> None:
         rows.append(("✗" if failures(name, report.entries[name]) else "✓", name, *cells))
     print(columns(rows))
     for name, cause in sorted(report.failed.items()):
-        kept = plan.executed / "failed" / f"{name}.ipynb"
-        print(f"FAILED {name}: {cause}" + (f"\n  read {_near(kept)}" if kept.is_file() else ""))
+        kept = plan.failed_copy(name)
+        where = f"\n  read {os.path.relpath(kept)}" if kept.is_file() else ""
+        print(f"FAILED {name}: {cause}{where}")
     for name in report.missing:
         print(f"MISSING {name}: no notebook recorded a verdict on it")
     counts = {
@@ -160,11 +163,6 @@ def _say(plan: "Plan", report: "Report") -> None:
     }
     always = ("notebooks verified", "failed")
     print(", ".join(f"{what}: {n}" for what, n in counts.items() if n or what in always))
-
-
-def _near(path: Path) -> str:
-    """Return a path as short as it can be written from here."""
-    return os.path.relpath(path)
 
 
 def _compare(plan: "Plan", report: "Report") -> bool:
