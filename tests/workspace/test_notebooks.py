@@ -236,8 +236,9 @@ def test_interruption_ends_the_kernels_and_writes_nothing(tmp_path):
     root = make_workspace(tmp_path / "place", {"01-long": [cell], "02-long": [cell]})
     before = snapshot(root)
     script = (
-        "import sys, pmdlib\n"
+        "import signal, sys, pmdlib\n"
         "from workspace.fakes import Claim\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background jobs ignore it
         "pmdlib.claims = {'first': Claim('first', '01-long')}\n"
         "from pmdlib.workspace.cli import main\n"
         "sys.exit(main(['verify', '--profile=quick', '--jobs=2']))\n"
@@ -256,7 +257,10 @@ def test_interruption_ends_the_kernels_and_writes_nothing(tmp_path):
             time.sleep(0.05)
         kernels = [int(path.stem) for path in tmp_path.glob("*.pid")]
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        out, err = process.communicate(timeout=30)
+        try:
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert len(kernels) == 2, err
     assert process.returncode == 130, err
     assert out == ""
