@@ -65,9 +65,13 @@ class HostFunction:
         address = self._engine.get_function_address(name)
         self._function = ctypes.CFUNCTYPE(None, *kinds)(address)
 
-    def __call__(self, arrays: Sequence[Array], *numbers: int) -> None:
-        """Call it with contiguous arrays of float64 and integers; other threads run meanwhile."""
-        self._function(*(array.ctypes.data for array in arrays), *numbers)
+    def __call__(self, arrays: Sequence[Array | None], *numbers: int) -> None:
+        """Call it with contiguous arrays of float64 and integers; other threads run meanwhile.
+
+        None stands for an array that is not used.
+        """
+        places = (None if array is None else array.ctypes.data for array in arrays)
+        self._function(*places, *numbers)
 
 
 class Loop:

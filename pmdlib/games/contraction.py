@@ -1,23 +1,30 @@
 """Averages of a joint tensor over everyone but one agent, for all agents at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
+from itertools import accumulate
 from math import log, prod
 
 import numpy as np
 
 from pmdlib.arithmetic import Array, join
-from pmdlib.games.one_reading import both_products
+from pmdlib.games.one_reading import products
 from pmdlib.games.profiles import Profile, stacked, stacked_like
 
-#: Bytes from which on a shared tensor is read once for both products. Smaller ones stay in a core's
-#: own cache, where the second reading costs no more than the first saves. Measured.
-LARGE = 2**21
+#: Bytes from which on tensors are streamed (`one_reading`): one that the agents share, which saves
+#: the second reading, and tensors of their own, of which each takes part in one product anyway.
+#: Below NumPy is as fast, the tensors being in a cache near by; far above, the second takes it two
+#: to four times as long. Measured.
+LARGE, LARGE_OWN = 2**21, 2**23
 
-#: Numbers in a row of the table that is read once, as nearly as actions allow. Rows from half to
-#: twice as long do as well: shorter ones leave longer averages to go on with, longer ones do not
-#: fit in the registers (`one_reading`).
+#: Bytes that the first products leave of all tensors up to which these go on as channels of one:
+#: that copies some numbers, and saves calls.
+SMALL = 2**16
+
+#: Numbers in a row of a table that is streamed, as nearly as actions allow. Rows from half to twice
+#: as long do as well: shorter ones leave longer averages to go on with, longer ones do not fit in
+#: the registers.
 ROW = 2**7
 
 
@@ -25,88 +32,108 @@ ROW = 2**7
 _Team = tuple[int, ...]
 
 
-def average_over_others(tensor: Array, policy: Sequence[Array]) -> Sequence[Array]:
-    """Average a joint tensor over everyone but i, for all agents i at once; see `Others`."""
-    return Others(policy).average(tensor)
-
-
-class Others:
-    """Averages of joint tensors over everyone but i, for all agents i at once.
+def average_over_others(tensors: Sequence[Array], policy: Sequence[Array]) -> list[Sequence[Array]]:
+    """Average joint tensors over everyone but i, for all agents i at once.
 
     The agents are split in two teams. Averaging a tensor over the right team leaves what the left
     team needs, and the other way round; each team is then treated the same way. So the tensor
-    takes part in two products, where one contraction an agent would read it N times. A large one
-    that the agents share is read once for both (`one_reading`); of tensors of their own each takes
-    part in one product anyway. Teams with the same numbers of actions are treated together.
+    takes part in two products, where one contraction an agent would read it N times. Large tensors
+    are streamed: read once, at the speed of the memory (`one_reading`). Teams with the same numbers
+    of actions are treated together, and so is what the first products leave of all tensors, if it
+    is small.
 
     Parameters
     ----------
+    tensors : sequence of arrays (n, S, K, A_1 * .. * A_m)
+        One for each of the m agents (n = m), or one that they share (n = 1); K channels.
     policy : sequence of m arrays (..., S, A_i)
-        The joint policies of its teams are the same for all tensors, and computed once.
+
+    Returns
+    -------
+    list
+        For each tensor m arrays (..., S, K, A_i), in the form of the policy. With a single agent
+        there is nobody to average over, and the batch axes of its policy do not appear.
     """
+    if len(policy) == 1:
+        return [stacked_like([tensor[0]], policy) for tensor in tensors]
+    family = _one_stack_for_each_size(policy)
+    everyone = tuple(own.shape[-1] for own in family)
+    streamed = [_is_streamed(tensor, family) for tensor in tensors]
+    first = _split_into_rows(everyone) if any(streamed) else len(everyone) // 2
+    (top, *others), agents = _plan(everyone, first)
+    places, weights = _joint_policies(family, others, agents)
+    batch = (1,) * (family.stacks[0].ndim - 3)
+    tops = [
+        top.averages(tensor.reshape(1, *batch, *tensor.shape), weights, streamed=large)
+        for tensor, large in zip(tensors, streamed, strict=True)
+    ]
+    small = sum(part.nbytes for halves in tops for part in halves) <= SMALL
+    pairs = list(zip(tensors, tops, strict=True))
+    found = []
+    for lot in [pairs] if small else [[pair] for pair in pairs]:
+        together, lot_tops = zip(*lot, strict=True)
+        halves = map(_channels_of_one, zip(*lot_tops, strict=True))
+        stacks = _averages_of_each(zip(top.halves, halves, strict=True), others, weights, places)
+        for place in _channels(together):
+            own = Profile([stack[..., place, :] for stack in stacks], family.roster)
+            found.append(own if family is policy else stacked_like(tuple(own), policy))
+    return found
 
-    def __init__(self, policy: Sequence[Array]) -> None:
-        self._policy = policy
-        self._joint: dict[int, tuple[dict[_Team, Array], dict[_Team, Array]]] = {}
 
-    @cached_property
-    def _family(self) -> Profile:
-        return _one_stack_for_each_size(self._policy)
+def _averages_of_each(
+    halves: Iterable[tuple[_Team, Array]],
+    splits: Sequence["_Split"],
+    weights: Mapping[_Team, Array],
+    places: Mapping[_Team, Array],
+) -> list[Array]:
+    """Go on with tables of both halves of all agents, down to stacks (rows, ..., S, K, A)."""
+    tables: dict[_Team, list[Array]] = {}
+    for team, table in halves:
+        tables.setdefault(team, []).append(table)
+    for split in splits:
+        table = _concatenate(tables.pop(split.team))
+        for team, part in zip(split.halves, split.averages(table, weights), strict=True):
+            tables.setdefault(team, []).append(part)
+    stacks = []
+    for alone, rows in places.items():
+        averages = _concatenate(tables[alone])[..., 0, :, :, :]
+        stacks.append(np.empty(averages.shape, averages.dtype))
+        stacks[-1][rows] = averages
+    return stacks
 
-    @cached_property
-    def _everyone(self) -> _Team:
-        return tuple(own.shape[-1] for own in self._family)
 
-    def average(self, tensor: Array) -> Sequence[Array]:
-        """Average one tensor.
+def _joint_policies(
+    family: Profile, splits: Sequence["_Split"], agents: Mapping[_Team, Array]
+) -> tuple[dict[_Team, Array], dict[_Team, Array]]:
+    """Rows of the teams of one agent in their stack, and joint policies (teams, ..., S, A)."""
+    places: dict[_Team, Array] = {}
+    weights: dict[_Team, Array] = {}
+    for stack in family.stacks:
+        alone = (stack.shape[-1],)
+        before = sum(map(len, places.values()))
+        places[alone] = family.roster.index[agents[alone]] - before
+        weights[alone] = stack[places[alone]]
+    for split in reversed(splits):
+        weights[split.team] = join(split.sides(weights))
+    return places, weights
 
-        Parameters
-        ----------
-        tensor : ndarray (n, S, K, A_1 * .. * A_m)
-            One for each of the m agents (n = m), or one that they share (n = 1); K channels.
 
-        Returns
-        -------
-        sequence of m arrays (..., S, K, A_i), in the form of the policy. With a single agent there
-        is nobody to average over, and the batch axes of its policy do not appear.
-        """
-        if len(self._policy) == 1:
-            return stacked_like([tensor[..., 0, :, :, :]], self._policy)
-        family, everyone = self._family, self._everyone
-        once = tensor.nbytes >= LARGE and _readable_once(tensor, family)
-        first = _split_into_rows(everyone) if once else len(everyone) // 2
-        splits, _ = _plan(everyone, first)
-        places, weights = self._joint_policies(first)
-        batch = (1,) * (family.stacks[0].ndim - 3)
-        tables = {everyone: [tensor.reshape(1, *batch, *tensor.shape)]}
-        for split in splits:
-            table = _concatenate(tables.pop(split.team))
-            for team, part in zip(split.halves, split.averages(table, weights, once), strict=True):
-                tables.setdefault(team, []).append(part)
-            once = False
-        found = []
-        for alone, rows in places.items():
-            averages = _concatenate(tables[alone])[..., 0, :, :, :]
-            found.append(np.empty(averages.shape, averages.dtype))
-            found[-1][rows] = averages
-        result = Profile(found, family.roster)
-        return result if family is self._policy else stacked_like(tuple(result), self._policy)
+def _channels(tables: Sequence[Array]) -> list[slice]:
+    """Places of the channels of each table (..., K, A) among those of all."""
+    counts = [table.shape[-2] for table in tables]
+    return [slice(end - k, end) for k, end in zip(counts, accumulate(counts), strict=True)]
 
-    def _joint_policies(self, first: int) -> tuple[dict[_Team, Array], dict[_Team, Array]]:
-        """Rows of the teams of one agent, and joint policies (teams, ..., S, A) of all teams."""
-        if first not in self._joint:
-            splits, agents = _plan(self._everyone, first)
-            places: dict[_Team, Array] = {}
-            weights: dict[_Team, Array] = {}
-            for stack in self._family.stacks:
-                alone = (stack.shape[-1],)
-                before = sum(map(len, places.values()))
-                places[alone] = self._family.roster.index[agents[alone]] - before
-                weights[alone] = stack[places[alone]]
-            for split in reversed(splits[1:]):
-                weights[split.team] = join(split.sides(weights))
-            self._joint[first] = places, weights
-        return self._joint[first]
+
+def _channels_of_one(tables: Sequence[Array]) -> Array:
+    """Join tables (teams, ..., n, S, K, A) along their channels, n = 1 broadcast to the others."""
+    if len(tables) == 1:
+        return tables[0]
+    *lead, _, states, _, actions = tables[0].shape
+    tensors, places = max(table.shape[-4] for table in tables), _channels(tables)
+    joined = np.empty((*lead, tensors, states, places[-1].stop, actions), tables[0].dtype)
+    for table, place in zip(tables, places, strict=True):
+        joined[..., place, :] = table
+    return joined
 
 
 @dataclass(frozen=True)
@@ -132,24 +159,27 @@ class _Split:
         return weights[left][place], weights[right][other_place]
 
     def averages(
-        self, table: Array, weights: Mapping[_Team, Array], once: bool
+        self, table: Array, weights: Mapping[_Team, Array], *, streamed: bool = False
     ) -> tuple[Array, Array]:
         """Average tables (teams, ..., n, S, K, A) over the right halves, and over the left ones."""
         left, right = self.sides(weights)
         left, right = left[..., None, :, None, :], right[..., None, :, None, :]
         block = table.reshape(*table.shape[:-1], left.shape[-1], right.shape[-1])
-        if once:
-            return both_products(block, right, left)
         shared, first = table.shape[-4] == 1, len(self.halves[0])
+        if streamed and shared:
+            over_right, over_left = products(block, right, left)
+            return over_right, over_left
         for_left = block if shared else block[..., :first, :, :, :, :]
         for_right = block if shared else block[..., first:, :, :, :, :]
+        if streamed:
+            return products(for_left, across=right)[0], products(for_right, down=left)[0]
         over_right = (for_left @ right[..., None])[..., 0]
         over_left = (left[..., None, :] @ for_right)[..., 0, :]
         return over_right, over_left
 
 
 @lru_cache(maxsize=256)
-def _plan(everyone: _Team, first: int) -> tuple[list[_Split], dict[_Team, list[int]]]:
+def _plan(everyone: _Team, first: int) -> tuple[list[_Split], dict[_Team, Array]]:
     """Split all agents after the first so many, then every team in the middle, large ones first.
 
     Returns
@@ -168,7 +198,7 @@ def _plan(everyone: _Team, first: int) -> tuple[list[_Split], dict[_Team, list[i
             places.append(slice(len(known), len(known) + len(met)))
             known += [start + offset for start in met]
         splits.append(_Split(team, halves, (places[0], places[1])))
-    return splits, starts
+    return splits, {alone: np.array(agents) for alone, agents in starts.items()}
 
 
 def _one_stack_for_each_size(policy: Sequence[Array]) -> Profile:
@@ -188,10 +218,11 @@ def _concatenate(parts: Sequence[Array]) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _readable_once(tensor: Array, policy: Profile) -> bool:
-    """Say whether a tensor is shared and of floats, and the policy a single one."""
+def _is_streamed(tensor: Array, policy: Profile) -> bool:
+    """Say whether a tensor is large, and of floats, and the policy a single one."""
+    large = tensor.nbytes >= (LARGE if len(tensor) == 1 else LARGE_OWN)
     floats = all(array.dtype == np.float64 for array in (tensor, *policy.stacks))
-    return floats and len(tensor) == 1 and policy.stacks[0].ndim == 3
+    return large and floats and policy.stacks[0].ndim == 3
 
 
 @lru_cache(maxsize=256)

@@ -164,8 +164,14 @@ def side_by_side(families: Sequence[Sequence[Array]]) -> Sequence[Array]:
     roster = _common_roster(families)
     if roster is not None:
         columns = zip(*_stacks(families), strict=True)
-        return Profile((np.stack(stacks, axis=1) for stacks in columns), roster)
-    return tuple(np.stack(arrays) for arrays in zip(*families, strict=True))
+        return Profile((_along_new_axis(stacks, 1) for stacks in columns), roster)
+    return tuple(_along_new_axis(arrays, 0) for arrays in zip(*families, strict=True))
+
+
+def _along_new_axis(arrays: Sequence[Array], axis: int) -> Array:
+    """Do what ``np.stack`` does, which takes twice as long for many small arrays."""
+    shape = arrays[0].shape
+    return np.concatenate(arrays, axis).reshape(*shape[:axis], len(arrays), *shape[axis:])
 
 
 def rows(family: Sequence[Array]) -> Array:

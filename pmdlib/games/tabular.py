@@ -28,9 +28,9 @@ from pmdlib.games.checks import (
     real_table,
     real_tables,
 )
-from pmdlib.games.contraction import Others, average_over_others
+from pmdlib.games.contraction import average_over_others
 from pmdlib.games.game import MarkovGame, Policy
-from pmdlib.games.profiles import Profile, each_agent
+from pmdlib.games.profiles import each_agent
 
 
 class TabularGame(MarkovGame):
@@ -185,33 +185,27 @@ class TabularGame(MarkovGame):
         return self._potential
 
     def averages(self, policy: Policy) -> tuple[Policy, Policy]:
-        """Average rewards and kernel; the joint policies of the others are computed once."""
-        others = Others(policy)
-        return self._rewards_averaged(others), self._kernel_averaged(others)
+        """Average rewards and kernel: what is alike in both is done once."""
+        if self.exogenous:
+            return self.average_rewards(policy), self._exogenous_rows
+        rewards, kernels = average_over_others([self._rewards, self._kernel[None]], policy)
+        return _without_channels(rewards), _next_states_last(kernels)
 
     def average_rewards(self, policy: Policy) -> Policy:
         """Average each agent's reward over the others' actions: N arrays (..., S, A_i)."""
-        return self._rewards_averaged(Others(policy))
+        (rewards,) = average_over_others([self._rewards], policy)
+        return _without_channels(rewards)
 
     def average_kernel(self, policy: Policy) -> Policy:
         """Average the next-state probabilities over the others: N arrays (..., S, A_i, S)."""
-        return self._kernel_averaged(Others(policy))
-
-    def _rewards_averaged(self, others: Others) -> Policy:
-        return each_agent(lambda part: part[..., 0, :], others.average(self._rewards))
-
-    def _kernel_averaged(self, others: Others) -> Policy:
         if self.exogenous:
             return self._exogenous_rows
-        parts = others.average(self._kernel[None])
-        moved = each_agent(lambda part: np.swapaxes(part, -1, -2), parts)
-        if isinstance(moved, Profile):  # of a run, which will read them again and again
-            return Profile(map(np.ascontiguousarray, moved.stacks), moved.roster)
-        return moved
+        (kernels,) = average_over_others([self._kernel[None]], policy)
+        return _next_states_last(kernels)
 
     def average_potential(self, policy: Policy) -> Policy:
         """Average the stage potential, shifted to be non-negative: N arrays (..., S, A_i)."""
-        parts = average_over_others(self._stated_potential(), policy)
+        (parts,) = average_over_others([self._stated_potential()], policy)
         return each_agent(lambda part: part[..., 0, :] + self.potential_shift, parts)
 
     def expected_potential(self, policy: Policy) -> Array:
@@ -247,6 +241,14 @@ class TabularGame(MarkovGame):
             initial=to_float(self.initial),
             potential=to_float(self.potential) if self.has_potential else None,
         )
+
+
+def _without_channels(averages: Policy) -> Policy:
+    return each_agent(lambda part: part[..., 0, :], averages)
+
+
+def _next_states_last(averages: Policy) -> Policy:
+    return each_agent(lambda part: np.swapaxes(part, -1, -2), averages)
 
 
 def _extreme(pick: Any, table: Array) -> Any:

@@ -24,7 +24,7 @@ LEAST_COMPILED, WORTH = 500, 10
 
 #: Iterates of a plain run that are observed together, and numbers in these policies and in the
 #: kernels beside them: enough to hide the cost of a call, few enough to stay in the cache.
-TOGETHER, NUMBERS = 32, 2**16
+TOGETHER, NUMBERS = 64, 2**16
 
 #: Policies (iterates times starts) of a compiled run that are evaluated together: enough to hide
 #: the cost of a call, few enough to stay in the cache.

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from pmdlib.arithmetic import to_exact
 from pmdlib.games import contraction
-from pmdlib.games.contraction import Others, average_over_others
+from pmdlib.games.contraction import average_over_others
 from pmdlib.games.profiles import Profile, Roster, stacked
 from pmdlib.games.tabular import TabularGame
 
@@ -39,10 +39,15 @@ SHAPES = {
 }
 
 
-@pytest.fixture(params=["twice", "once"])
+def set_large(monkeypatch, size):
+    monkeypatch.setattr(contraction, "LARGE", size)
+    monkeypatch.setattr(contraction, "LARGE_OWN", size)
+
+
+@pytest.fixture(params=["by NumPy", "streamed"])
 def readings(request, monkeypatch):
-    """Every tensor of floats is read once, in short rows, or none is: the same numbers."""
-    monkeypatch.setattr(contraction, "LARGE", {"once": 0, "twice": np.inf}[request.param])
+    """Every tensor of floats is streamed, in short rows, or none is: the same numbers."""
+    set_large(monkeypatch, {"streamed": 0, "by NumPy": np.inf}[request.param])
     monkeypatch.setattr(contraction, "ROW", 2**3)
 
 
@@ -55,44 +60,69 @@ def test_averages_are_an_einsum_per_agent(actions, batch, own, states, channels,
     tensors = len(actions) if own else 1
     tensor = rng.normal(size=(tensors, states, channels, int(np.prod(actions))))
     policy = [rng.random((*batch, states, m)) for m in actions]
-    found = average_over_others(tensor, policy)
+    (found,) = average_over_others([tensor], policy)
     expected = by_einsum(tensor, actions, policy)
-    scale = abs(average_over_others(abs(tensor), policy)[0]).max()
+    ((largest, *_),) = average_over_others([abs(tensor)], policy)
+    scale = abs(largest).max()
     for one, other in zip(found, expected, strict=True):
         assert one.shape == other.shape
         assert_allclose(one, other, rtol=1e-11, atol=1e-13 * scale)
 
 
-def test_a_large_tensor_is_read_once(rng, monkeypatch):
+@pytest.fixture
+def streamed(monkeypatch):
+    """Shapes of the tables that are streamed, and what of: as they come."""
+    used, products = [], contraction.products
+
+    def watched(tables, across=None, down=None):
+        used.append((tables.shape, across is not None, down is not None))
+        return products(tables, across, down)
+
+    monkeypatch.setattr(contraction, "products", watched)
+    return used
+
+
+def assert_same_by_numpy(found, tensor, policy, monkeypatch):
+    set_large(monkeypatch, np.inf)
+    (expected,) = average_over_others([tensor], policy)
+    for one, other in zip(found, expected, strict=True):
+        assert_allclose(one, other, rtol=1e-11, atol=1e-15)
+
+
+def test_a_large_tensor_is_read_once(rng, monkeypatch, streamed):
     agents, states = 17, 16
     tensor = rng.normal(size=(1, states, 1, 2**agents))
     assert tensor.nbytes >= contraction.LARGE
     policy = [rng.dirichlet(np.ones(2), states) for _ in range(agents)]
-    used, both_products = [], contraction.both_products
-
-    def watched(tables, across, down):
-        used.append(tables.shape)
-        return both_products(tables, across, down)
-
-    monkeypatch.setattr(contraction, "both_products", watched)
-    read_once = average_over_others(tensor, policy)
+    (found,) = average_over_others([tensor], policy)
     width = contraction.ROW
-    assert used == [(1, 1, states, 1, 2**agents // width, width)]
-    monkeypatch.setattr(contraction, "LARGE", np.inf)
-    for one, other in zip(read_once, average_over_others(tensor, policy), strict=True):
-        assert_allclose(one, other, rtol=1e-11, atol=1e-15)
-    assert len(used) == 1
+    assert streamed == [((1, 1, states, 1, 2**agents // width, width), True, True)]
+    assert_same_by_numpy(found, tensor, policy, monkeypatch)
+    assert len(streamed) == 1
 
 
-@pytest.mark.parametrize("kind", ["a batch of policies", "one each", "complex numbers"])
-def test_what_is_not_read_once(kind, rng, monkeypatch):
+def test_of_large_tensors_each_is_read_once(rng, monkeypatch, streamed):
+    agents, left = 16, 9
+    tensor = rng.normal(size=(agents, 2, 1, 2**agents))
+    assert tensor.nbytes >= contraction.LARGE_OWN
+    policy = [rng.dirichlet(np.ones(2), 2) for _ in range(agents)]
+    (found,) = average_over_others([tensor], policy)
+    width = contraction.ROW
+    assert [table[1] for table, *_ in streamed] == [left, agents - left]
+    assert {table[-2:] for table, *_ in streamed} == {(2**agents // width, width)}
+    assert [asked for _, *asked in streamed] == [[True, False], [False, True]]
+    assert_same_by_numpy(found, tensor, policy, monkeypatch)
+    assert len(streamed) == 2
+
+
+@pytest.mark.parametrize("kind", ["a batch of policies", "complex numbers"])
+def test_what_is_not_streamed(kind, rng, monkeypatch):
     actions, batch = (3, 2, 4), (5,) if kind == "a batch of policies" else ()
-    tensor = rng.normal(size=(3 if kind == "one each" else 1, 2, 1, 24))
-    tensor = tensor * (1j if kind == "complex numbers" else 1)
+    tensor = rng.normal(size=(1, 2, 1, 24)) * (1j if kind == "complex numbers" else 1)
     policy = [rng.random((*batch, 2, m)) for m in actions]
-    monkeypatch.setattr(contraction, "LARGE", 0)
-    monkeypatch.setattr(contraction, "both_products", None)
-    found = average_over_others(tensor, policy)
+    set_large(monkeypatch, 0)
+    monkeypatch.setattr(contraction, "products", None)
+    (found,) = average_over_others([tensor], policy)
     for one, other in zip(found, by_einsum(tensor, actions, policy), strict=True):
         assert_allclose(one, other, rtol=1e-12)
 
@@ -102,22 +132,27 @@ def test_exact_numbers_stay_exact(rng):
     actions = (2, 3, 2)
     tensor = rng.integers(-9, 9, (1, 2, 1, 12)).astype(float)
     policy = [rng.integers(1, 4, (2, m)) for m in actions]
-    exact = average_over_others(to_exact(tensor), [to_exact(own) for own in policy])
+    (exact,) = average_over_others([to_exact(tensor)], [to_exact(own) for own in policy])
     for one, other in zip(exact, by_einsum(tensor, actions, policy), strict=True):
         assert isinstance(one[0, 0, 0], fmpq)
         assert (one == other.astype(int)).all()
 
 
-def test_joint_policies_serve_all_tensors(rng):
-    actions = (3, 2, 2, 3, 2)
-    policy = [rng.random((2, m)) for m in actions]
-    shared, own = (rng.normal(size=(n, 2, 2, 72)) for n in (1, 5))
-    others = Others(policy)
-    for tensor in (shared, own, shared):
-        for one, other in zip(
-            others.average(tensor), by_einsum(tensor, actions, policy), strict=True
-        ):
-            assert_allclose(one, other, rtol=1e-11)
+@pytest.mark.usefixtures("readings")
+@pytest.mark.parametrize("actions", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("batch", [(), (2, 3)])
+@pytest.mark.parametrize("small", [0, np.inf])
+def test_tensors_do_not_depend_on_those_beside_them(actions, batch, small, rng, monkeypatch):
+    monkeypatch.setattr(contraction, "SMALL", small)
+    sizes = [(1, 2), (len(actions), 1), (1, 1), (len(actions), 3)]
+    tensors = [rng.normal(size=(n, 2, k, int(np.prod(actions)))) for n, k in sizes]
+    policy = [rng.random((*batch, 2, m)) for m in actions]
+    together = average_over_others(tensors, policy)
+    for tensor, found in zip(tensors, together, strict=True):
+        (alone,) = average_over_others([tensor], policy)
+        for one, other in zip(found, alone, strict=True):
+            assert one.shape == other.shape
+            assert_allclose(one, other, rtol=1e-11, atol=1e-12 * abs(other).max())
 
 
 def test_averages_have_the_form_of_the_policy(rng):
@@ -133,7 +168,7 @@ def test_averages_have_the_form_of_the_policy(rng):
         [np.stack(policy[:1]), np.stack(policy[1:2]), np.stack(policy[2:])], Roster.apart((1, 1, 2))
     )
     for family in (policy, profile, turned, split):
-        found = average_over_others(tensor, family)
+        (found,) = average_over_others([tensor], family)
         assert isinstance(found, Profile) == isinstance(family, Profile)
         assert not isinstance(family, Profile) or found.roster is family.roster
         for own, one, other in zip(family, found, expected, strict=True):
@@ -144,7 +179,7 @@ def test_averages_have_the_form_of_the_policy(rng):
 def test_agents_who_share_a_row(rng):
     own = rng.dirichlet(np.ones(2), (1, 3))
     tensor = rng.normal(size=(1, 3, 1, 8))
-    found = average_over_others(tensor, Profile([own], Roster.alike((3,))))
+    (found,) = average_over_others([tensor], Profile([own], Roster.alike((3,))))
     for one, other in zip(found, by_einsum(tensor, (2, 2, 2), [own[0]] * 3), strict=True):
         assert_allclose(one, other, rtol=1e-12)
 
@@ -153,7 +188,7 @@ def test_batch_axes_are_broadcast(rng):
     policy = [rng.random((2, 2)), rng.random((5, 2, 3)), rng.random((1, 2, 2))]
     tensor = rng.normal(size=(1, 2, 1, 12))
     full = [np.broadcast_to(own, (5, 2, own.shape[-1])) for own in policy]
-    found = average_over_others(tensor, policy)
+    (found,) = average_over_others([tensor], policy)
     for one, other in zip(found, by_einsum(tensor, (2, 3, 2), full), strict=True):
         assert_allclose(np.broadcast_to(one, other.shape), other, rtol=1e-12)
 

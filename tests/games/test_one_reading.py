@@ -1,4 +1,4 @@
-"""Both products of a table with one reading are those of NumPy."""
+"""Products of tables with one reading are those of NumPy."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pmdlib.games import one_reading
-from pmdlib.games.one_reading import LANES, STREAMS, TURN, WIDEST, both_products
+from pmdlib.games.one_reading import LANES, STREAMS, TURN, WIDEST, products
 
 
 def drawn(shape, seed=0, vectors=()):
@@ -24,8 +24,15 @@ def drawn(shape, seed=0, vectors=()):
 
 
 def assert_products(tables, across, down):
-    """Compare with sums over whole arrays, in which every term is at most one of these."""
-    right, left = both_products(tables, across, down)
+    """Compare with sums over whole arrays, in which every term is at most one of these.
+
+    A product by itself is the same, to the last bit, as when both are asked for.
+    """
+    right, left = products(tables, across, down)
+    (right_alone,) = products(tables, across=across)
+    (left_alone,) = products(tables, down=down)
+    assert_array_equal(right_alone, right)
+    assert_array_equal(left_alone, left)
     over_right, over_left = tables * across[..., None, :], down[..., :, None] * tables
     for found, terms, axis in ((right, over_right, -1), (left, over_left, -2)):
         expected = terms.sum(axis=axis)
@@ -43,14 +50,15 @@ def no_llvm(monkeypatch):
 
 def test_a_product_by_hand():
     table = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-    right, left = both_products(table, np.array([1.0, 0.0, -1.0]), np.array([10.0, 1.0]))
+    right, left = products(table, np.array([1.0, 0.0, -1.0]), np.array([10.0, 1.0]))
     assert_array_equal(right, [-2, -2])
     assert_array_equal(left, [14, 25, 36])
 
 
 def test_code_is_compiled_here():
     """Where it is not, the other tests look at NumPy only."""
-    assert one_reading._compiled(LANES) is not None
+    for sides in ((True, False), (False, True), (True, True)):
+        assert one_reading._compiled(LANES, *sides) is not None
 
 
 @given(
@@ -76,7 +84,7 @@ def test_every_row_is_read_once(width, more, rounds):
     height = rounds * STREAMS * max(TURN // width, 1) + more
     table = np.arange(2.0 * height * width).reshape(2, height, width)
     across, down = np.arange(1.0, width + 1), np.arange(1.0, height + 1)
-    right, left = both_products(table, across, down)
+    right, left = products(table, across, down)
     assert_array_equal(right, table @ across)  # whole numbers: no sum is rounded
     assert_array_equal(left, down @ table)
 
@@ -111,23 +119,23 @@ def test_what_is_not_finite_spreads(entry, place):
     table[place], across[18], down[2] = entry, 0.0, 0.0
     with np.errstate(invalid="ignore"):
         expected = (table * across).sum(axis=1), (down[:, None] * table).sum(axis=0)
-    for found, one in zip(both_products(table, across, down), expected, strict=True):
+    for found, one in zip(products(table, across, down), expected, strict=True):
         assert_allclose(found, one, rtol=1e-12)
 
 
 def test_a_repetition_gives_the_same_bits():
     table, across, down = drawn((500, 83))
-    first = both_products(table, across, down)
-    for again in (both_products(table, across, down), both_products(table.copy(), across, down)):
+    first = products(table, across, down)
+    for again in (products(table, across, down), products(table.copy(), across, down)):
         for one, other in zip(first, again, strict=True):
             assert one.tobytes() == other.tobytes()
 
 
 def test_a_table_does_not_depend_on_those_beside_it():
     tables, across, down = drawn((4, 50, 21))
-    right, left = both_products(tables, across, down)
+    right, left = products(tables, across, down)
     for k in range(4):
-        alone = both_products(tables[k], across[k], down[k])
+        alone = products(tables[k], across[k], down[k])
         assert_array_equal(right[k], alone[0])
         assert_array_equal(left[k], alone[1])
 
@@ -142,5 +150,5 @@ def test_threads_at_the_same_time():
 @pytest.mark.usefixtures("no_llvm")
 @pytest.mark.parametrize("shape", [(5, 7), (2, 3, 64, 9)])
 def test_without_llvm(shape):
-    assert one_reading._compiled(shape[-1]) is None
+    assert one_reading._compiled(shape[-1], True, True) is None
     assert_products(*drawn(shape))

@@ -13,9 +13,10 @@ from pmdlib.analysis.policies import uniform_policy
 from pmdlib.arithmetic import is_exact, to_exact
 from pmdlib.errors import InvalidGameError, NotPotentialError, PmdError
 from pmdlib.games.checks import SUM_TOLERANCE
+from pmdlib.games.contraction import average_over_others
 from pmdlib.games.families import Shape, identical_interest
 from pmdlib.games.game import MarkovGame
-from pmdlib.games.tabular import TabularGame, average_over_others
+from pmdlib.games.tabular import TabularGame
 
 
 def two_by_two(**changes):
@@ -50,7 +51,7 @@ def test_average_over_others_is_an_einsum_per_agent(agents, rng):
     letters = "abcdef"[:agents]
     for tensors in (1, agents):
         tensor = rng.random((tensors, 2, 5, *actions))
-        averages = average_over_others(tensor.reshape(tensors, 2, 5, -1), policy)
+        (averages,) = average_over_others([tensor.reshape(tensors, 2, 5, -1)], policy)
         for agent, average in enumerate(averages):
             others = [j for j in range(agents) if j != agent]
             terms = ",".join(["sk" + letters, *["ts" + letters[j] for j in others]])
