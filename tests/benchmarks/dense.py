@@ -25,23 +25,31 @@ def game(agents: int = AGENTS) -> pmd.TabularGame:
     return pmd.TabularGame(rewards, rng.dirichlet(np.ones(STATES), STATES), discount=0.9)
 
 
-def read_once(agents: int = AGENTS) -> Callable[[], object]:
-    """Return the fastest of several ways to read the whole tensor once; which, is measured."""
-    flat = game(agents).rewards[0].reshape(-1)
+@cache
+def game_of_own_rewards() -> pmd.TabularGame:
+    """8 agents of 5 actions, 2 states, a reward tensor for each (48 MiB in all), exogenous."""
+    rng = np.random.default_rng(0)
+    rewards = [rng.random((2, *(5,) * 8)) for _ in range(8)]
+    return pmd.TabularGame(rewards, rng.dirichlet(np.ones(2), 2), discount=0.9)
+
+
+def read_once(played: pmd.TabularGame) -> Callable[[], object]:
+    """Return the fastest of several ways to read all rewards once; which, is measured."""
+    flat = (played.rewards[0] if played.identical_interest else played.rewards).reshape(-1)
     ways = [flat.max, flat.sum, partial(np.vdot, flat, flat)]
     return min(ways, key=lambda way: min(seconds(way) for _ in range(7)))
 
 
-def multiply(agents: int = AGENTS) -> Callable[[], object]:
+def multiply(played: pmd.TabularGame) -> Callable[[], object]:
     """Return one product of the tensor, as a square table, with a vector."""
-    table = game(agents).rewards[0].reshape(-1, 2 ** (agents // 2))
+    table = played.rewards[0].reshape(-1, 2 ** (played.num_agents // 2))
     return partial(np.matmul, table, np.random.default_rng(0).random(table.shape[1]))
 
 
-def iteration(agents: int = AGENTS, reference: Callable = read_once) -> tuple[float, float]:
-    """Seconds of one iteration, and its ratio to reading the tensor once."""
-    run = partial(pmd.run_pmd, game(agents), "kl", 0.1, ITERATIONS, progress=False)
-    time, ratio = compared(run, reference(agents))
+def iteration(played: pmd.TabularGame, reference: Callable = read_once) -> tuple[float, float]:
+    """Seconds of one iteration, and its ratio to reading the rewards once."""
+    run = partial(pmd.run_pmd, played, "kl", 0.1, ITERATIONS, progress=False)
+    time, ratio = compared(run, reference(played))
     return time / ITERATIONS, ratio / ITERATIONS
 
 
@@ -51,7 +59,7 @@ def random_policy() -> Sequence[np.ndarray]:
 
 def averages() -> tuple[float, float]:
     """Seconds of the averages of all agents, and their ratio to reading the tensor once."""
-    return compared(partial(game().average_rewards, random_policy()), read_once())
+    return compared(partial(game().average_rewards, random_policy()), read_once(game()))
 
 
 def over_einsums(optimize: str | bool) -> tuple[float, float]:
@@ -95,10 +103,11 @@ def peak(agents: int = 22) -> float:
 
 
 def rows() -> list[Row]:
-    read = min(seconds(read_once()) for _ in range(9))
-    time, ratio = iteration()
-    _, product_ratio = iteration(reference=multiply)
-    more, more_ratio = iteration(AGENTS + 2)
+    read = min(seconds(read_once(game())) for _ in range(9))
+    time, ratio = iteration(game())
+    _, product_ratio = iteration(game(), multiply)
+    more, more_ratio = iteration(game(AGENTS + 2))
+    own, own_ratio = iteration(game_of_own_rewards())
     part, part_ratio = averages()
     plain, plain_ratio = over_einsums(False)
     best, best_ratio = over_einsums("greedy")
@@ -112,6 +121,10 @@ def rows() -> list[Row]:
         ),
         Row("— over one product of NumPy with a vector", f"×{product_ratio:.2f}"),
         Row(f"— over one reading, {AGENTS + 2} agents", f"×{more_ratio:.2f} ({duration(more)})"),
+        Row(
+            "— over one reading, 8 agents of 5 actions with rewards of their own",
+            f"×{own_ratio:.2f} ({duration(own)})",
+        ),
         Row("— averages of all agents over one reading", f"×{part_ratio:.2f} ({duration(part)})"),
         Row(
             "— these over an einsum for each agent",
