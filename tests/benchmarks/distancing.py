@@ -102,7 +102,7 @@ def sampled_iteration(policy):
     }
 
 
-def exact_over_sampled(pairs: int = 5) -> tuple[float, float]:
+def exact_over_sampled(pairs: int = 15) -> tuple[float, float]:
     """Seconds of an exact iteration (gap and constant c included), and its ratio to a sampled."""
     np.random.seed(0)  # noqa: NPY002
     game = catalogue.distancing(AGENTS, FACILITIES)
