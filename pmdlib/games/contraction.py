@@ -13,9 +13,8 @@ from pmdlib.games.one_reading import products
 from pmdlib.games.profiles import Profile, stacked, stacked_like
 
 #: Bytes from which on tensors are streamed (`one_reading`): one that the agents share, which saves
-#: the second reading, and tensors of their own, of which each takes part in one product anyway.
-#: Below NumPy is as fast, the tensors being in a cache near by; far above, the second takes it two
-#: to four times as long. Measured.
+#: its second reading, and tensors of their own. NumPy is as fast up to there; of four times as much
+#: it takes two to four times as long. Measured.
 LARGE, LARGE_OWN = 2**21, 2**23
 
 #: Bytes that the first products leave of all tensors up to which these go on as channels of one:
