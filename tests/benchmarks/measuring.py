@@ -59,15 +59,30 @@ def compared(
 
 
 def afresh(expression: str) -> float:
-    """Evaluate an expression such as "dense.peak(22)" in a process of its own, BLAS on one thread.
+    """Evaluate a number such as "dense.peak(22)" in a process of its own, BLAS on one thread.
 
     Raises
     ------
     RuntimeError
         With what the process wrote, if it fails.
     """
+    (number,) = _numbers_afresh(expression)
+    return number
+
+
+def compared_afresh(expression: str) -> tuple[float, float]:
+    """Seconds and ratio of a comparison, as of `compared`: the middle ratio of three processes.
+
+    Where a large table lies in memory, and so in the caches, is another matter in each process.
+    """
+    found = sorted((_numbers_afresh(expression) for _ in range(3)), key=lambda pair: pair[1])
+    time, ratio = found[1]
+    return time, ratio
+
+
+def _numbers_afresh(expression: str) -> list[float]:
     module, _, _ = expression.partition(".")
-    code = f"from benchmarks import {module}; print(float({expression}))"
+    code = f"import numpy; from benchmarks import {module}; print(*numpy.ravel({expression}))"
     environment = os.environ | {
         "OPENBLAS_NUM_THREADS": "1",
         "PYTHONPATH": str(Path(__file__).parents[1]),
@@ -77,7 +92,7 @@ def afresh(expression: str) -> float:
     )
     if done.returncode:
         raise RuntimeError(f"{expression} failed:\n{done.stderr}")
-    return float(done.stdout)
+    return [float(number) for number in done.stdout.split()]
 
 
 def peak_memory() -> int:
