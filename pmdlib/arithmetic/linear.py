@@ -115,5 +115,5 @@ def join(arrays: Sequence[Array]) -> Array:
     joint = arrays[0]
     for array in arrays[1:]:
         joint = joint[..., :, None] * array[..., None, :]
-        joint = joint.reshape(*joint.shape[:-2], -1)
+        joint = joint.reshape(*joint.shape[:-2], joint.shape[-2] * joint.shape[-1])
     return joint

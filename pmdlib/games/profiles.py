@@ -169,7 +169,7 @@ def side_by_side(families: Sequence[Sequence[Array]]) -> Sequence[Array]:
 
 
 def _along_new_axis(arrays: Sequence[Array], axis: int) -> Array:
-    """Do what ``np.stack`` does, which takes twice as long for many small arrays."""
+    """Do what ``np.stack`` does, in half the time: for arrays of one shape that has this axis."""
     shape = arrays[0].shape
     return np.concatenate(arrays, axis).reshape(*shape[:axis], len(arrays), *shape[axis:])
 

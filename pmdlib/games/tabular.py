@@ -1,4 +1,4 @@
-"""Games given by dense tensors over joint actions, averaged for all agents in two passes."""
+"""Games given by dense tensors over joint actions, averaged for all agents at once."""
 
 from collections.abc import Sequence
 from functools import cached_property

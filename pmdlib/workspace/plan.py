@@ -106,7 +106,7 @@ class Report:
     failed : dict
         Notebook -> cause.
     missing : tuple of str
-        Claims that should have been recorded in this run and were not.
+        Claims on which a verdict is owed, and the ledger has none.
     entries : dict
         The ledger after the run.
     """

@@ -155,6 +155,24 @@ def test_tensors_do_not_depend_on_those_beside_them(actions, batch, small, rng, 
             assert_allclose(one, other, rtol=1e-11, atol=1e-12 * abs(other).max())
 
 
+def test_what_is_joined_keeps_its_kind_of_number(rng):
+    actions = (2, 3, 2)
+    policy = [rng.random((2, m)) for m in actions]
+    real = rng.normal(size=(1, 2, 1, 12))
+    for tensors in ([real, 1j * real], [1j * real, real]):
+        for tensor, found in zip(tensors, average_over_others(tensors, policy), strict=True):
+            for one, other in zip(found, by_einsum(tensor, actions, policy), strict=True):
+                assert_allclose(one, other, rtol=1e-12)
+
+
+def test_no_policies(rng):
+    actions = (3, 2, 2)
+    (found,) = average_over_others(
+        [rng.normal(size=(1, 2, 1, 12))], [np.ones((0, 2, m)) for m in actions]
+    )
+    assert [own.shape for own in found] == [(0, 2, 1, m) for m in actions]
+
+
 def test_averages_have_the_form_of_the_policy(rng):
     actions = (2, 3, 2, 2)
     policy = [rng.random((2, m)) for m in actions]
